@@ -1,0 +1,43 @@
+"""Every number that bounds something, with its unit and its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Overflow of any of these is an error or a resync, never silence."""
+
+    document_bytes: int = 256 * 2**20
+    """Largest notebook opened, and so the largest snapshot; beyond it nobody can work with it in a browser either."""
+    update_bytes: int = 64 * 2**20
+    """Largest single Y update: one cell output of 50 MB must pass."""
+    awareness_bytes: int = 16 * 1024
+    """One awareness message: a cursor and a name take about 500 bytes."""
+    awareness_clients_per_seat: int = 16
+    """Client ids one seat may own: a browser takes one per reload until it leaves."""
+    control_frame_bytes: int = 64 * 1024
+    """Frames that carry no document data."""
+    outlet_bytes: int = 32 * 2**20
+    """Queued for one slow reader beyond the snapshot; past it the reader is cut and resyncs."""
+    outbox_bytes: int = 64 * 2**20
+    """Unacknowledged edits a replica holds while its authority is away; past it new edits are refused."""
+    seats_per_room: int = 1000
+    channels_per_link: int = 4096
+    rooms: int = 10_000
+    attach_timeout_s: float = 20.0
+    request_timeout_s: float = 30.0
+    storage_timeout_s: float = 20.0
+    worker_timeout_s: float = 60.0
+    recheck_s: float = 30.0
+    """How often the authority asks storage again what a seat may do; a revoked right ends within twice this."""
+    idle_save_s: float = 2.0
+    busy_save_s: float = 10.0
+    lease_s: float = 60.0
+    lease_grace_s: float = 30.0
+    room_linger_s: float = 60.0
+    anti_entropy_s: float = 30.0
+
+
+DEFAULT = Limits()

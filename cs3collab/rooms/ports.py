@@ -1,0 +1,122 @@
+"""What a room needs from the outside, each port on one screen (adapters: `cs3collab.cs3`, `rooms.worker`, `ystore`)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, RoomStatus, User, Written
+
+
+class Storage(Protocol):
+    """One user's view of one site's storage. Every call has a deadline and raises only `cs3collab.errors`."""
+
+    @property
+    def user(self) -> User: ...
+
+    async def stat(self, ref: Ref) -> FileInfo:
+        """Raises `NotFound` only after the token was proved valid (an expired one also answers NOT_FOUND on Reva v2)."""
+
+    async def read(self, ref: Ref, *, max_bytes: int) -> bytes:
+        """The whole content. Raises `Overloaded` past `max_bytes`, `Corrupt` if the body is shorter than the storage said."""
+
+    async def write(
+        self,
+        ref: Ref,
+        content: bytes,
+        *,
+        if_match: Etag | None = None,
+        if_absent: bool = False,
+        lock_id: str = "",
+        keep_version: bool = True,
+    ) -> Written | NotLatest:
+        """Replaces the content atomically. A lost race is `NotLatest`; a foreign lock raises `LockHeld`."""
+
+    async def set_lock(self, ref: Ref, lock: Lock) -> None:
+        """Compare-and-swap from unlocked. Raises `LockHeld`, or `Unsupported` where the storage has no locks."""
+
+    async def refresh_lock(self, ref: Ref, lock: Lock, *, existing_lock_id: str = "") -> None:
+        """Raises `LeaseLost` when the lock on the file is not ours any more."""
+
+    async def get_lock(self, ref: Ref) -> Lock | None: ...
+
+    async def unlock(self, ref: Ref, lock: Lock) -> None: ...
+
+
+class Applied(enum.Enum):
+    """What an update did to a document."""
+
+    CHANGED = "changed"
+    KNOWN = "known"
+    PENDING = "pending"
+    """Depends on updates that have not come yet; kept, applied when they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A document as the file would hold it. Equal digests mean equal notebooks, whatever the formatting."""
+
+    content: bytes
+    digest: str
+
+
+class Document(Protocol):
+    """A Y document that lives in a worker process. Calls on one document are carried out in the order they were made."""
+
+    async def load(self, updates: list[bytes]) -> None:
+        """Replaces the content by these updates. Raises `UpdateRejected`."""
+
+    async def seed(self, content: bytes) -> bytes:
+        """Turns a file into the first Y update of a lineage, applies and returns it. Raises `NotANotebook`."""
+
+    async def apply(self, update: bytes) -> Applied:
+        """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""
+
+    async def diff(self, state_vector: bytes) -> bytes:
+        """What a peer with `state_vector` (empty: nothing) lacks, pending updates included."""
+
+    async def state(self) -> bytes:
+        """The state vector."""
+
+    async def render(self) -> Rendered: ...
+
+    async def mark_saved(self, path: str) -> bytes:
+        """Clears the notebook's ``dirty`` flag; the update that does it, empty when nothing changed."""
+
+    async def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """The part of `ystore.Store` that a room uses."""
+
+    @property
+    def lineage(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def meta(self) -> Mapping[str, str]: ...
+
+    async def append(self, update: bytes, author: str = "", at: float | None = None) -> int: ...
+    async def load(self, position: int | None = None) -> bytes: ...
+    def updates(self) -> AsyncIterator[bytes]: ...
+    async def set_meta(self, values: Mapping[str, str]) -> None: ...
+    async def reset(self) -> None: ...
+    async def quarantine(self, update: bytes, author: str, reason: str) -> None: ...
+    async def flush(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Outlet(Protocol):
+    """Where a room's events go: one browser socket, or one link (once per room). Never blocks; bounded by its owner."""
+
+    def update(self, position: int, update: bytes, author: str) -> None: ...
+    def awareness(self, update: bytes) -> None: ...
+    def status(self, status: RoomStatus) -> None: ...
+    def closed(self, error: Exception) -> None:
+        """The room ended or was reset: detach, and come back if that makes sense for `error`."""
+
+
+Writers = Callable[[], list[Storage]]
+"""Who may write the file now, best first: the author of the latest unsaved edit, other editors, the service account."""
