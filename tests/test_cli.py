@@ -33,7 +33,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def test_help_lists_every_command_with_its_line_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys; from cs3collab import cli; cli.main(['-h']); assert not {e.module for e in cli.COMMANDS.values()} & {*sys.modules}"
+    imported = "{e.module for e in cli.COMMANDS.values()} & {*sys.modules}"
+    code = f"import sys; from cs3collab import cli; cli.main(['-h']); assert not {imported}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=50, stdout=subprocess.DEVNULL)
     assert cli.main(["--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
