@@ -1,0 +1,99 @@
+# Everything a person or CI runs. Each target sets up what it needs; a second call finds the stamps and starts at once.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+SHELL := /bin/bash
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+WORKERS ?= 2
+ARGS ?=
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+FRONTEND := package.json $(shell find frontend -type f \( -name '*.ts' -o -name '*.tsx' -o -name '*.css' -o -name '*.json' \
+	-o -path 'frontend/style/*.js' \) -not -path '*/node_modules/*' -not -path 'frontend/lib/*' 2>/dev/null)
+SERVER_CONFIG := $(wildcard jupyter-config/*.json jupyter-config/*/*.json)
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+.PHONY: setup
+setup: $(STAMPS)/linked ## Make .venv, install what is pinned, build the JupyterLab extension
+
+.PHONY: demo
+demo: setup ## Two sites on this machine, to try it; ARGS="--check" runs without people
+	$(BIN)/cs3collab demo $(ARGS)
+
+.PHONY: test
+test: setup ## Unit and integration tests, no browser
+	$(BIN)/pytest -m "not e2e" -n $(WORKERS) $(ARGS)
+	npm test --silent
+
+.PHONY: test-e2e
+test-e2e: setup ## The browser tests (Chromium must be installed)
+	$(BIN)/pytest -m e2e $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo "no browser tests"; }  # 5: nothing collected
+
+.PHONY: test-all
+test-all: test test-e2e ## Every test
+
+.PHONY: lint
+lint: setup ## Style, types, and the rings of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	npm run --silent lint
+
+.PHONY: format
+format: setup ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	npm run --silent format
+
+.PHONY: bench
+bench: setup ## Measure against stock jupyter-collaboration; the rows go to build/bench.json
+	mkdir -p build
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: setup ## Pin the Python packages again, at their newest allowed versions
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --extra dev \
+		--build-deps-for wheel --build-deps-for editable --strip-extras --allow-unsafe --unsafe-package pip \
+		--no-header --no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove everything that was made here, .venv included
+	rm -rf $(VENV) node_modules build dist frontend/lib cs3collab/labextension *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+# The lock is complete, so nothing is resolved here; `pip check` says if it no longer fits pyproject.toml.
+$(STAMPS)/packages: requirements.lock pyproject.toml $(STAMPS)/venv
+	$(BIN)/pip install --quiet --no-deps --requirement requirements.lock
+	HATCH_BUILD_NO_HOOKS=true $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
+	touch $@
+
+$(STAMPS)/node: package-lock.json $(STAMPS)/venv
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer is needed"; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(STAMPS)/frontend: $(FRONTEND) $(STAMPS)/node $(STAMPS)/packages
+	npm run --silent build
+	touch $@
+
+$(STAMPS)/linked: scripts/link_shared_data.py $(STAMPS)/packages $(STAMPS)/frontend $(SERVER_CONFIG)
+	$(BIN)/python scripts/link_shared_data.py
+	touch $@
