@@ -1,0 +1,371 @@
+"""The upward end of a link: one websocket to a relay, kept up, with the channels and rooms that live on it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+
+from cs3collab.errors import (
+    CollabError,
+    DeadlineExceeded,
+    NotAuthenticated,
+    NotAuthorized,
+    PeerUnavailable,
+    ProtocolViolation,
+    Unavailable,
+    from_kind,
+)
+from cs3collab.limits import DEFAULT, Limits
+from cs3collab.relay import protocol as p
+from cs3collab.relay.outbound import Outbound
+from cs3collab.rooms.room import SaveResult, Snapshot, Tasks
+from cs3collab.types import Credential, Lineage, Role, RoomStatus, Target, User
+
+if TYPE_CHECKING:
+    from cs3collab.rooms.replica import Replica
+
+log = logging.getLogger(__name__)
+Credentials = Callable[[], Awaitable[Credential]]
+"""Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
+R = TypeVar("R")
+
+RETRY_AFTER_REFUSAL_S = 2.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+
+
+def authorization(credential: Credential) -> str:
+    """The upgrade's ``Authorization`` header."""
+    if credential.kind == "bearer":
+        return f"Bearer {credential.secret}"
+    return "OCM " + base64.b64encode(f"{credential.client_id}:{credential.secret}".encode()).decode()
+
+
+class LinkChannel:
+    """One user's way into one room. Survives reconnections: what is not acknowledged is sent again."""
+
+    def __init__(self, link: Link, number: int, target: Target, credentials: Credentials) -> None:
+        self._link = link
+        self.number = number
+        self.target = target
+        self.credentials = credentials
+        self.attached: p.Attached | None = None
+        self.ready = False
+        self.outbox_bytes = 0
+        self._outbox: OrderedDict[int, tuple[bytes, asyncio.Future[int]]] = OrderedDict()
+        self._seq = count(1)
+        self.on_role: Callable[[Role, str], None] = lambda role, reason: None
+        self.on_detached: Callable[[CollabError], None] = lambda error: None
+
+    @property
+    def room(self) -> str:
+        assert self.attached is not None
+        return self.attached.room
+
+    @property
+    def user(self) -> User:
+        assert self.attached is not None
+        a = self.attached
+        return User(a.user_id, a.user_idp, a.username, a.display_name)
+
+    def push(self, update: bytes) -> Awaitable[int]:
+        seq = next(self._seq)
+        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._outbox[seq] = (update, durable)
+        self.outbox_bytes += len(update)
+        if self.ready:
+            self._link.send(p.Push(self.number, seq, update))
+        return durable
+
+    def resend(self) -> None:
+        """Everything unacknowledged, in order."""
+        for seq, (update, _) in self._outbox.items():
+            self._link.send(p.Push(self.number, seq, update))
+
+    def acknowledged(self, seq: int, position: int) -> None:
+        if (entry := self._outbox.pop(seq, None)) is not None:
+            self.outbox_bytes -= len(entry[0])
+            if not entry[1].done():
+                entry[1].set_result(position)
+
+    def refused(self, message: p.Refuse) -> None:
+        """What may pass later stays in the outbox; the rest is told to whoever waits."""
+        error = from_kind(message.kind, message.message, message.hint)
+        if error.http_status == 503:
+            self._link.tasks.start(self._retry(message.seq))
+            return
+        if (entry := self._outbox.pop(message.seq, None)) is not None:
+            self.outbox_bytes -= len(entry[0])
+            if not entry[1].done():
+                entry[1].set_exception(error)
+
+    async def _retry(self, seq: int) -> None:
+        await asyncio.sleep(RETRY_AFTER_REFUSAL_S)
+        if self.ready and (entry := self._outbox.get(seq)) is not None:
+            self._link.send(p.Push(self.number, seq, entry[0]))
+
+    def awareness(self, update: bytes) -> None:
+        if self.ready:
+            self._link.send(p.Speak(self.number, update))
+
+    async def save(self) -> SaveResult:
+        if not self.ready:
+            return SaveResult(
+                "failed", message="the home site cannot be reached; your edits are kept and go up when it is back"
+            )
+        try:
+            saved = await self._link.request(lambda request: p.Save(request, self.number), p.Saved)
+        except CollabError as error:
+            return SaveResult("failed", message=str(error))
+        return SaveResult(saved.status, saved.position, saved.etag, saved.message)
+
+    def pending(self) -> list[bytes]:
+        return [update for update, _ in self._outbox.values()]
+
+    def close(self) -> None:
+        self._link.drop(self)
+        for _, durable in self._outbox.values():
+            durable.cancel()
+        self._outbox.clear()
+
+    def fail(self, error: CollabError) -> None:
+        for _, durable in self._outbox.values():
+            if not durable.done():
+                durable.set_exception(error)
+                durable.exception()  # whoever waits sees it; nobody waiting is no leak
+        self._outbox.clear()
+        self.on_detached(error)
+
+
+class Link:
+    """One connection to one relay. Connects when the first channel is attached, reconnects for ever, closes when told."""
+
+    def __init__(self, url: str, *, limits: Limits = DEFAULT) -> None:
+        self.url = url.rstrip("/") + p.LINK_PATH
+        self.tasks = Tasks(f"link to {url}")
+        self.rooms: dict[str, Replica] = {}
+        self._limits = limits
+        self._channels: dict[int, LinkChannel] = {}
+        self._numbers = count(1)
+        self._requests: dict[int, asyncio.Future[Any]] = {}
+        self._request_numbers = count(1)
+        self._outbound: Outbound | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
+        self.online = False
+
+    async def attach(self, target: Target, credentials: Credentials) -> LinkChannel:
+        """Opens a channel. Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `PeerUnavailable`, …"""
+        channel = LinkChannel(self, next(self._numbers), target, credentials)
+        credential = await credentials()
+        await self._connected(credential)
+        self._channels[channel.number] = channel
+        try:
+            channel.attached = await self._attach(channel, credential)
+        except BaseException:
+            self.drop(channel)
+            raise
+        channel.ready = True
+        return channel
+
+    async def _attach(self, channel: LinkChannel, credential: Credential) -> p.Attached:
+        return await self.request(
+            lambda request: p.attach_message(request, channel.number, channel.target, credential),
+            p.Attached,
+            self._limits.attach_timeout_s,
+        )
+
+    def drop(self, channel: LinkChannel) -> None:
+        if self._channels.pop(channel.number, None) is not None:
+            self.send(p.Detach(channel.number))
+
+    async def sync(self, room: str, lineage: Lineage, state_vector: bytes) -> tuple[Snapshot, RoomStatus]:
+        """Raises `PeerUnavailable`."""
+        answer = await self.request(lambda request: p.Sync(request, room, lineage, state_vector), p.Synced)
+        snapshot = Snapshot(Lineage(answer.lineage), answer.position, answer.update, answer.state_vector)
+        return snapshot, p.status_of(answer.status)
+
+    def forget(self, room: str) -> None:
+        self.rooms.pop(room, None)
+        self.send(p.Forget(room))
+
+    def send(self, message: p.Message) -> None:
+        if self._outbound is not None:
+            self._outbound.send(message)
+
+    async def request(self, build: Callable[[int], p.Message], answer: type[R], timeout_s: float | None = None) -> R:
+        """Sends what `build` makes of the request number, waits for the answer. Raises the error the peer names."""
+        number = next(self._request_numbers)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._outbound is None:
+            raise PeerUnavailable("the relay cannot be reached", hint="edits are kept and sent when it is back")
+        self._requests[number] = future
+        try:
+            self.send(build(number))
+            result = await asyncio.wait_for(future, timeout_s or self._limits.request_timeout_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the relay did not answer in time") from error
+        finally:
+            self._requests.pop(number, None)
+        if not isinstance(result, answer):
+            raise ProtocolViolation(f"the relay answered with {type(result).__name__}")
+        return result
+
+    async def _connected(self, credential: Credential) -> None:
+        async with self._connecting:
+            if self._outbound is None and not self._closed:
+                await self._connect(credential)
+
+    async def _connect(self, credential: Credential) -> None:
+        if self._http is None:
+            self._http = aiohttp.ClientSession()
+        try:
+            async with asyncio.timeout(self._limits.attach_timeout_s):
+                ws = await self._http.ws_connect(
+                    self.url,
+                    protocols=[p.SUBPROTOCOL],
+                    headers={"Authorization": authorization(credential)},
+                    max_msg_size=self._limits.document_bytes + 2**20,
+                    heartbeat=20,
+                    compress=0,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in (401, 403):
+                refusal = NotAuthenticated if error.status == 401 else NotAuthorized
+                raise refusal("the relay does not accept your credential", hint="log in again") from error
+            raise PeerUnavailable(f"the relay answered {error.status}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise PeerUnavailable("the relay cannot be reached", hint=f"is it running at {self.url}?") from error
+        if ws.protocol != p.SUBPROTOCOL:
+            await ws.close()
+            raise PeerUnavailable("the relay does not speak our protocol version", hint="upgrade the older side")
+        self._outbound = Outbound(ws, limit_bytes=self._limits.outbox_bytes * 2)
+        self.online = True
+        self.tasks.start(self._read(ws, self._outbound))
+
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse, outbound: Outbound) -> None:
+        reason = "the connection to the home site was lost; edits are kept"
+        try:
+            async for frame in ws:
+                if frame.type is not aiohttp.WSMsgType.BINARY:
+                    break
+                for message in p.decode(frame.data):
+                    self._receive(message)
+        except CollabError as error:
+            reason = str(error)
+        finally:
+            self._outbound, self.online = None, False
+            outbound.stop()
+            with contextlib.suppress(Exception):
+                await ws.close()
+            self._lost(reason)
+
+    def _receive(self, message: p.Message) -> None:
+        if isinstance(message, p.Attached | p.Synced | p.Saved | p.Renewed | p.Failed):
+            self._answered(message)
+        elif isinstance(message, p.Update | p.Presence | p.Status | p.Closed):
+            if (replica := self.rooms.get(message.room)) is not None:
+                self._to_room(replica, message)
+        elif isinstance(message, p.Ack | p.Refuse | p.RoleChanged | p.Detached):
+            if (channel := self._channels.get(message.channel)) is not None:
+                self._to_channel(channel, message)
+        else:
+            raise ProtocolViolation(f"the relay sent a {type(message).__name__}")
+
+    def _answered(self, message: p.Attached | p.Synced | p.Saved | p.Renewed | p.Failed) -> None:
+        future = self._requests.get(message.request)
+        if future is None or future.done():
+            return
+        if isinstance(message, p.Failed):
+            future.set_exception(from_kind(message.kind, message.message, message.hint))
+        else:
+            future.set_result(message)
+
+    def _to_room(self, replica: Replica, message: p.Update | p.Presence | p.Status | p.Closed) -> None:
+        if isinstance(message, p.Update):
+            replica.on_update(message.position, message.update, message.author)
+        elif isinstance(message, p.Presence):
+            replica.on_awareness(message.update)
+        elif isinstance(message, p.Status):
+            replica.on_status(p.status_of(message))
+        else:
+            self.tasks.start(replica.resync())
+
+    def _to_channel(self, channel: LinkChannel, message: p.Ack | p.Refuse | p.RoleChanged | p.Detached) -> None:
+        if isinstance(message, p.Ack):
+            channel.acknowledged(message.seq, message.position)
+        elif isinstance(message, p.Refuse):
+            channel.refused(message)
+        elif isinstance(message, p.RoleChanged):
+            channel.on_role(Role(message.role), message.reason)
+        else:
+            del self._channels[channel.number]
+            channel.fail(from_kind(message.kind, message.message))
+
+    def _lost(self, reason: str) -> None:
+        for future in self._requests.values():
+            if not future.done():
+                future.set_exception(PeerUnavailable(reason))
+        for channel in self._channels.values():
+            channel.ready = False
+        for replica in self.rooms.values():
+            replica.on_offline(reason)
+        if self._channels and not self._closed:
+            self.tasks.start(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        delay = FIRST_RETRY_S
+        while self._channels and not self._closed and self._outbound is None:
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, LAST_RETRY_S)
+            for channel in list(self._channels.values()):
+                try:
+                    await self._connected(await channel.credentials())
+                    break
+                except CollabError as error:
+                    log.info("no link to %s yet: %s", self.url, error)
+                    if isinstance(error, PeerUnavailable):
+                        break
+        if self._outbound is not None:
+            await self._reattach()
+
+    async def _reattach(self) -> None:
+        """Puts the channels on the new connection. A site that is not ready yet is asked again; a refusal ends the channel."""
+        while waiting := [channel for channel in self._channels.values() if channel.attached and not channel.ready]:
+            for channel in waiting:
+                try:
+                    await self._attach_again(channel)
+                except Unavailable as error:
+                    log.info("cannot attach again yet: %s", error)
+                except CollabError as error:
+                    self._channels.pop(channel.number, None)
+                    channel.fail(error)
+            if self._outbound is None:
+                return
+            if any(not channel.ready for channel in waiting if channel.number in self._channels):
+                await asyncio.sleep(RETRY_AFTER_REFUSAL_S)
+        for replica in list(self.rooms.values()):
+            self.tasks.start(replica.resync())
+
+    async def _attach_again(self, channel: LinkChannel) -> None:
+        before = channel.attached
+        channel.attached = await self._attach(channel, await channel.credentials())
+        channel.ready = True
+        channel.on_role(Role(channel.attached.role), channel.attached.reason)
+        if before is not None and before.lineage == channel.attached.lineage:
+            channel.resend()
+
+    async def close(self) -> None:
+        self._closed = True
+        await self.tasks.cancel()
+        if self._http is not None:
+            await self._http.close()

@@ -1,0 +1,135 @@
+"""Opens the authority of a file: store and file are compared, a lineage is resumed or begun, the keeper is put in charge."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cs3collab.errors import Overloaded
+from cs3collab.limits import DEFAULT, Limits
+from cs3collab.locks.lease import Lease
+from cs3collab.merge import notebook
+from cs3collab.merge.lineage import FileFacts, Opening, StoreFacts, decide
+from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.keeper import Keeper
+from cs3collab.rooms.ports import Document, Log, Storage
+from cs3collab.rooms.registry import Admission, NewDocument
+from cs3collab.types import Ref, SiteId
+
+OpenStore = Callable[[str], Awaitable[Log]]
+"""File id to its log."""
+
+
+def store_folder(root: Path, file_id: str) -> Path:
+    """Where a file's journal lives. Long ids are hashed, for a file name ends at 255 bytes."""
+    name = file_id if len(file_id) <= 200 else hashlib.sha256(file_id.encode()).hexdigest()
+    return root / "rooms" / name
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What all authorities of a process share. ``authority_id`` is stable over restarts and differs between relays."""
+
+    site: SiteId
+    authority_id: str
+    open_store: OpenStore
+    new_document: NewDocument
+    limits: Limits = DEFAULT
+    service: Storage | None = None
+
+    async def open(self, admission: Admission) -> Authority:
+        """Raises `NotANotebook`, `Overloaded` for a file past the size bound, `Unavailable`."""
+        if admission.info.size > self.limits.document_bytes:
+            raise Overloaded(
+                f"{admission.info.name} has {admission.info.size} bytes",
+                hint=f"collaborative editing takes at most {self.limits.document_bytes}",
+            )
+        store = await self.open_store(admission.room_id.file_id)
+        try:
+            return await self._open(admission, store)
+        except BaseException:
+            await store.close()
+            raise
+
+    async def _open(self, admission: Admission, store: Log) -> Authority:
+        async def history() -> list[bytes]:
+            return [update async for update in store.updates()]
+
+        document = self.new_document(admission.room_id.type, history)
+        try:
+            await self._fill(admission, store, document)
+        except BaseException:
+            await document.close()
+            raise
+        room = Authority(
+            admission.room_id,
+            name=admission.info.name,
+            home=self.site,
+            document=document,
+            store=store,
+            limits=self.limits,
+            service=self.service,
+        )
+        ref = Ref.of(admission.info.id)
+        room.keeper = Keeper(
+            ref=ref,
+            name=admission.info.name,
+            document=document,
+            log=store,
+            writers=room.writers,
+            lease=Lease(
+                lambda: next(iter(room.writers()), None), ref, self.authority_id, lifetime_s=self.limits.lease_s
+            ),
+            publish=room.published,
+            broadcast=room.system_edit,
+            limits=self.limits,
+        )
+        room.start()
+        if store.position > room.status.saved_position:
+            room.keeper.touched(store.position)
+        return room
+
+    async def _fill(self, admission: Admission, store: Log, document: Document) -> None:
+        info, storage = admission.info, admission.standing.storage
+        if store.position and store.meta.get("base_etag") == info.etag:
+            await document.load([update async for update in store.updates()])
+            return
+        content = await storage.read(Ref.of(info.id), max_bytes=self.limits.document_bytes)
+        if store.position:
+            await document.load([update async for update in store.updates()])
+            digest = await asyncio.to_thread(_digest, admission.room_id.type, content)
+            facts = await self._facts(store, document)
+            opening = decide(facts, FileFacts(info.etag, digest))
+            if opening is Opening.RESUME:
+                await store.set_meta({"base_etag": info.etag, "base_digest": digest})
+            if opening is not Opening.RESEED:
+                return
+            await store.reset()
+        seed = await document.seed(content)
+        rendered = await document.render()
+        await store.set_meta({"base_etag": info.etag, "base_digest": rendered.digest, "saved_position": "1"})
+        await store.append(seed)
+
+    async def _facts(self, store: Log, document: Document) -> StoreFacts:
+        meta = store.meta
+        return StoreFacts(
+            empty=False,
+            position=store.position,
+            saved_position=int(meta.get("saved_position", 0)),
+            base_etag=meta.get("base_etag", ""),
+            base_digest=meta.get("base_digest", ""),
+            attempted_digest=meta.get("attempted_digest", ""),
+            live_digest=(await document.render()).digest,
+        )
+
+
+def _digest(kind: str, content: bytes) -> str:
+    if kind != "notebook":
+        return hashlib.sha256(content).hexdigest()
+    try:
+        return notebook.digest(notebook.parse(content))
+    except notebook.NotANotebook:
+        return "not a notebook: " + hashlib.sha256(content).hexdigest()

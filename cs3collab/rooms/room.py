@@ -1,0 +1,256 @@
+"""One live document: who sits in it, what they are told. `Authority` and `Replica` say where its updates become durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from cs3collab.errors import CollabError, NotAuthorized, Overloaded, UpdateRejected
+from cs3collab.limits import Limits
+from cs3collab.rooms.lib0 import EMPTY_UPDATE
+from cs3collab.rooms.ports import Applied, Document, Outlet
+from cs3collab.rooms.presence import REMOTE, Presence
+from cs3collab.types import Lineage, Role, RoomId, RoomStatus, User
+
+log = logging.getLogger(__name__)
+_seat_numbers = count(REMOTE + 1)
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """One verified user in a room, on one outlet. ``backing`` is what the room's kind needs of them (storage, or channel)."""
+
+    user: User
+    role: Role
+    outlet: Outlet
+    backing: Any = None
+    reason: str = ""
+    on_role: Callable[[Role, str], None] = lambda role, reason: None
+    on_end: Callable[[CollabError], None] = lambda error: None
+    number: int = field(default_factory=lambda: next(_seat_numbers))
+    last_edit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a peer gets to be up to date. ``update`` is what it lacked, ``state_vector`` what this room has."""
+
+    lineage: Lineage
+    position: int
+    update: bytes
+    state_vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """``status`` is ``success``, ``skipped`` (nothing to write) or ``failed``, as in jupyter-collaboration's RAW save."""
+
+    status: str
+    position: int = 0
+    etag: str = ""
+    message: str = ""
+
+
+class Tasks:
+    """Tasks that end with their owner; a failure is logged, never lost."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s: %s", self._what, error, exc_info=error)
+
+    async def cancel(self) -> None:
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Room(ABC):
+    """The part that is the same for authority and replica."""
+
+    def __init__(self, room_id: RoomId, *, name: str, document: Document, status: RoomStatus, limits: Limits) -> None:
+        self.id = room_id
+        self.name = name
+        self.document = document
+        self.limits = limits
+        self.status = status
+        self.seats: dict[int, Seat] = {}
+        self.presence = Presence(limits)
+        self.tasks = Tasks(f"room {room_id.file_id[:12]}")
+        self._outlets: dict[Outlet, int] = {}
+        self._joining: dict[Outlet, list[tuple[int, bytes, str]]] = {}
+        self._talk: dict[int, Outlet | None] = {}
+        self.on_empty: Callable[[Room], None] = lambda room: None
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.status.lineage
+
+    def sit(self, seat: Seat) -> Seat:
+        """Raises `Overloaded` when the room is full."""
+        if len(self.seats) >= self.limits.seats_per_room:
+            raise Overloaded("this document has too many participants", hint="try again later")
+        self.seats[seat.number] = seat
+        self.seats_changed()
+        return seat
+
+    def fall_silent(self, seat: Seat) -> None:
+        """The person is gone from sight and gets no more news, while what they sent is still on its way."""
+        self._say(self.presence.leave(seat.number), seat.outlet)
+        self._outlets.pop(seat.outlet, None)
+        self._joining.pop(seat.outlet, None)
+
+    def leave(self, seat: Seat) -> None:
+        """Takes the seat's awareness with it; does nothing the second time."""
+        if self.seats.pop(seat.number, None) is None:
+            return
+        self._say(self.presence.leave(seat.number), seat.outlet)
+        self.left(seat)
+        if not any(other.outlet is seat.outlet for other in self.seats.values()):
+            self._outlets.pop(seat.outlet, None)
+            self._joining.pop(seat.outlet, None)
+        self.seats_changed()
+        if not self.seats:
+            self.on_empty(self)
+
+    async def sync(self, outlet: Outlet, state_vector: bytes) -> Snapshot:
+        """Brings `outlet` up to date and keeps it so: no update falls between the snapshot and the first live one.
+
+        The caller sends the snapshot, then calls `live`, which delivers what came meanwhile.
+        """
+        self._joining.setdefault(outlet, [])
+        update = await self.document.diff(state_vector)
+        state = await self.document.state()
+        return Snapshot(self.lineage, self.status.position, update, state)
+
+    def live(self, outlet: Outlet) -> None:
+        """From now on `outlet` gets updates as they come, first those held back since `sync`, then everybody's presence."""
+        held = self._joining.pop(outlet, [])
+        self._outlets[outlet] = 0
+        for position, update, author in held:
+            outlet.update(position, update, author)
+        if clients := self.presence.clients:
+            outlet.awareness(self.presence.encode(clients))
+        outlet.status(self.status)
+
+    def check(self, seat: Seat, update: bytes) -> None:
+        """Raises `NotAuthorized` for viewers and `Overloaded` past the size bound: the same rule at every hop."""
+        if seat.role < Role.EDITOR:
+            raise NotAuthorized(seat.reason or "you may read this document, but not edit it", hint="create a copy to edit it")
+        if len(update) > self.limits.update_bytes:
+            raise Overloaded(f"an edit of {len(update)} bytes", hint=f"at most {self.limits.update_bytes} bytes at once")
+
+    @abstractmethod
+    async def submit(self, seat: Seat, update: bytes) -> int:
+        """Carries an edit to durability; returns its position. Raises what `check` does, `UpdateRejected`, `Unavailable`."""
+
+    @abstractmethod
+    async def save(self, seat: Seat) -> SaveResult:
+        """Writes the file now (Ctrl+S)."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    @abstractmethod
+    def left(self, seat: Seat) -> None:
+        """A seat is gone: let go of what stood behind it."""
+
+    def seats_changed(self) -> None:  # noqa: B027 - a hook, not an obligation
+        """Called after somebody came, left or changed role."""
+
+    def awareness(self, seat: Seat, update: bytes) -> None:
+        """Raises `InvalidInput` or `Overloaded`; a foreign client id in it is ignored."""
+        self._say(self.presence.offer(update, owner=seat.number, user=seat.user), seat.outlet)
+
+    def set_role(self, seat: Seat, role: Role, reason: str) -> None:
+        """Acts on a changed right. Without any right left the seat is taken."""
+        if (role, reason) == (seat.role, seat.reason):
+            return
+        seat.role, seat.reason = role, reason
+        if role is Role.NONE:
+            self.end(seat, NotAuthorized(reason))
+            return
+        seat.on_role(role, reason)
+        self.seats_changed()
+
+    def end(self, seat: Seat, error: CollabError) -> None:
+        """Sends one person away, saying why."""
+        self.leave(seat)
+        seat.on_end(error)
+
+    def set_status(self, **changes: Any) -> None:
+        status = replace(self.status, **changes)
+        if status != self.status:
+            self.status = status
+            for outlet in list(self._outlets):
+                outlet.status(status)
+
+    def moved(self, position: int) -> None:
+        """The durable position moved: told with the update itself, so no status is sent for it."""
+        if position > self.status.position:
+            self.status = replace(self.status, position=position)
+
+    def broadcast(self, source: Outlet | None, position: int, update: bytes, author: str) -> None:
+        if update == EMPTY_UPDATE:
+            return
+        for outlet in list(self._outlets):
+            if outlet is not source:
+                outlet.update(position, update, author)
+        for outlet, held in self._joining.items():
+            if outlet is not source:
+                held.append((position, update, author))
+
+    async def validated(self, seat: Seat | None, update: bytes) -> Applied:
+        """Applies in the worker. A poisoned update is kept aside and its sender cut, the document lives on."""
+        try:
+            return await self.document.apply(update)
+        except UpdateRejected as error:
+            await self.refused(seat, update, error)
+            raise
+
+    async def refused(self, seat: Seat | None, update: bytes, error: UpdateRejected) -> None:
+        if seat is not None:
+            log.warning("an update of %s was refused: %s", seat.user.key, error)
+
+    def cut(self, error: CollabError) -> None:
+        """Sends every outlet away; those that can come back will."""
+        outlets = {*self._outlets, *self._joining}
+        self._outlets.clear()
+        self._joining.clear()
+        for outlet in outlets:
+            outlet.closed(error)
+
+    def _say(self, clients: list[int], source: Outlet | None) -> None:
+        if not clients:
+            return
+        if not self._talk:
+            asyncio.get_running_loop().call_soon(self._flush_presence)
+        for client in clients:
+            self._talk[client] = source
+
+    def _flush_presence(self) -> None:
+        talk, self._talk = self._talk, {}
+        everything = self.presence.encode(list(talk))
+        sources = set(talk.values())
+        for outlet in list(self._outlets):
+            if outlet not in sources:
+                outlet.awareness(everything)
+            elif others := [client for client, source in talk.items() if source is not outlet]:
+                outlet.awareness(self.presence.encode(others))
+        self.presence.forget_gone()

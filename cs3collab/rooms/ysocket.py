@@ -1,0 +1,195 @@
+"""One Yjs client on a room: the y-websocket protocol (y-protocols/sync.js, awareness.js) without its transport.
+
+Jupyter's RAW messages (type 2, from jupyter-collaboration: ``save`` and its answer) are understood too, and carry our status to
+the labextension: ``{"type": "cs3collab", …}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, Overloaded, Unavailable
+from cs3collab.rooms.lib0 import EMPTY_UPDATE, Reader, write_var_bytes, write_var_uint
+from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.types import Role, RoomStatus
+
+SYNC, AWARENESS, RAW = 0, 1, 2
+STEP1, STEP2, UPDATE = 0, 1, 2
+RETRY_S = 1.0
+STATUS_EVERY_S = 0.1
+
+
+def sync_message(kind: int, payload: bytes) -> bytes:
+    return bytes((SYNC, kind)) + write_var_bytes(payload)
+
+
+def raw_message(value: dict[str, Any]) -> bytes:
+    return bytes((RAW,)) + write_var_bytes(msgspec.json.encode(value))
+
+
+class YSocket:
+    """An `Outlet`. ``send`` must not block; ``close`` takes a websocket close code and a reason."""
+
+    def __init__(self, send: Callable[[bytes], None], close: Callable[[int, str], None], *, raw: bool) -> None:
+        self._send = send
+        self._close = close
+        self._raw = raw
+        self._tasks = Tasks("y-websocket client")
+        self._pending = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._problem = ""
+        self._status_due: asyncio.TimerHandle | None = None
+        self.room: Room
+        self.seat: Seat
+
+    async def start(self, room: Room, seat: Seat) -> None:
+        self.room, self.seat = room, seat
+        seat.on_role = lambda role, reason: self._status_soon()
+        seat.on_end = self.closed
+        self._send(sync_message(STEP1, await room.document.state()))
+
+    def receive(self, message: bytes) -> None:
+        """Takes one message of the client. Raises `InvalidInput` for what is not the protocol."""
+        if not message:
+            raise InvalidInput("an empty message")
+        kind, body = message[0], message[1:]
+        if kind == SYNC:
+            self._receive_sync(body)
+        elif kind == AWARENESS:
+            self.room.awareness(self.seat, Reader(body).var_bytes())
+        elif kind == RAW and self._raw:
+            self._receive_raw(Reader(body))
+
+    def _receive_sync(self, body: bytes) -> None:
+        reader = Reader(body)
+        kind, payload = reader.var_uint(), reader.var_bytes()
+        if kind == STEP1:
+            self._tasks.start(self._answer(payload))
+        elif kind in (STEP2, UPDATE):
+            if payload != EMPTY_UPDATE:
+                self._edit(payload)
+        else:
+            raise InvalidInput(f"unknown sync message {kind}")
+
+    async def _answer(self, state_vector: bytes) -> None:
+        try:
+            snapshot = await self.room.sync(self, state_vector)
+        except CollabError as error:
+            self.closed(error)
+            return
+        self._send(sync_message(STEP2, snapshot.update))
+        self.room.live(self)
+
+    def _edit(self, update: bytes) -> None:
+        try:
+            self.room.check(self.seat, update)
+        except NotAuthorized:
+            self._status_soon()  # a viewer's edit goes nowhere; the status says so
+            return
+        except Overloaded as error:
+            self._trouble(str(error))
+            return
+        self._pending += 1
+        self._settled.clear()
+        self._status_soon()
+        self._tasks.start(self._carry(update))
+
+    async def _carry(self, update: bytes) -> None:
+        try:
+            while True:
+                try:
+                    await self.room.submit(self.seat, update)
+                except Unavailable as error:
+                    self._trouble(str(error))
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    self._trouble("")
+                    return
+        except NotAuthorized:
+            pass
+        except CollabError as error:
+            self.closed(error)
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._settled.set()
+            self._status_soon()
+
+    def _receive_raw(self, reader: Reader) -> None:
+        if reader.var_bytes() == b"save" and not reader.done:
+            self._tasks.start(self._save(reader.var_uint()))
+
+    async def _save(self, number: int) -> None:
+        try:
+            result = await self.room.save(self.seat)
+            status, self._problem = result.status, result.message if result.status == "failed" else ""
+        except CollabError as error:
+            status, self._problem = "failed", str(error)
+        self._send(raw_message({"type": "save", "responseTo": number, "status": status}))
+        self._status_soon()
+
+    def update(self, position: int, update: bytes, author: str) -> None:
+        self._send(sync_message(UPDATE, update))
+        self._status_soon()
+
+    def awareness(self, update: bytes) -> None:
+        self._send(bytes((AWARENESS,)) + write_var_bytes(update))
+
+    def status(self, status: RoomStatus) -> None:
+        self._status_soon()
+
+    def closed(self, error: Exception) -> None:
+        code = error.close_code if isinstance(error, CollabError) else 1011
+        self._close(code, str(error)[:120])
+
+    async def stop(self) -> None:
+        """The client is out of sight at once; its seat goes when all it sent is durable or refused: it may be the only copy."""
+        if self._status_due is not None:
+            self._status_due.cancel()
+        self._send = lambda message: None
+        self._close = lambda code, reason: None
+        self._raw = False
+        self.room.fall_silent(self.seat)
+        await self._settled.wait()
+        self.room.leave(self.seat)
+
+    def _trouble(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._status_soon()
+
+    def _status_soon(self) -> None:
+        if self._raw and self._status_due is None:
+            self._status_due = asyncio.get_running_loop().call_later(STATUS_EVERY_S, self._tell_status)
+
+    def _tell_status(self) -> None:
+        self._status_due = None
+        status = self.room.status
+        self._send(
+            raw_message(
+                {
+                    "type": "cs3collab",
+                    "home": status.home,
+                    "online": status.online,
+                    "role": "editor" if self.seat.role is Role.EDITOR else "viewer",
+                    "reason": self.seat.reason,
+                    "position": status.position,
+                    "savedPosition": status.saved_position,
+                    "savedAt": status.saved_at,
+                    "savedBy": status.saved_by,
+                    "pending": self._pending,
+                    "problem": self._problem or status.problem,
+                    "etag": status.etag,
+                }
+            )
+        )
+
+
+def save_request(number: int) -> bytes:
+    """The client's side of a RAW save, for `cs3collab.client` and tests."""
+    return bytes((RAW,)) + write_var_bytes(b"save") + write_var_uint(number)
