@@ -1,0 +1,241 @@
+"""One Y document as its worker holds it: what an update did, what a peer lacks, what the file would be.
+
+Notebook schema (jupyter_ydoc's YNotebook, version 2.0.0): root map ``state`` (dirty, path, hash, ...), root map ``meta``
+(nbformat, nbformat_minor, metadata: Map), root array ``cells`` of Map (id, cell_type, source: Text, metadata: Map,
+outputs: Array of Map, ...). Text schema (YUnicode, version 1.0.0): ``state`` and root text ``source``.
+
+Every method leaves the document as it was when it raises one of `cs3collab.errors`. Any other exception, Rust panics above all
+(they are a BaseException), means that the document must not be touched again: pycrdt may then crash the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pycrdt
+from pycrdt import Array, Doc, Map, Text, TransactionEvent
+
+from cs3collab.errors import Corrupt, InvalidInput, NotANotebook, UpdateRejected
+from cs3collab.limits import DEFAULT, Limits
+
+KINDS = ("notebook", "file")
+MAX_PENDING = 1000
+"""Updates kept that wait for one that has not come; a well-behaved peer has a handful."""
+MAX_STATE_VECTOR_ENTRIES = 100_000
+_MAX_STATE_VECTOR_BYTES = 2 * 2**20
+_NOTHING = b"\x00\x00"
+
+
+class YDocument:
+    """A document of `kind` ``notebook`` or ``file`` (UTF-8 text), empty at first."""
+
+    def __init__(self, kind: str, *, limits: Limits = DEFAULT) -> None:
+        if kind not in KINDS:
+            raise InvalidInput(f"unknown kind of document: {kind[:40]!r}", hint=f"expected one of {', '.join(KINDS)}")
+        self.kind = kind
+        self._limits = limits
+        self._become(Doc(), [])
+
+    def load(self, updates: Sequence[bytes]) -> None:
+        """Replaces the content. Raises `UpdateRejected`."""
+        doc: Doc[Any] = Doc()
+        for update in updates:
+            _apply(doc, update)
+        state = doc.get_state()
+        self._become(doc, [update for update in updates if _is_ahead(update, state)])
+
+    def seed(self, content: bytes) -> bytes:
+        """Replaces the content by a file's and returns the update that makes it from nothing, under a fresh random client id.
+
+        Raises `NotANotebook`, or `Corrupt` for a text file that is not UTF-8.
+        """
+        update = _notebook_update(content) if self.kind == "notebook" else _text_update(content)
+        self.load([update])
+        return update
+
+    def apply(self, update: bytes) -> str:
+        """``changed``, ``known`` or ``pending`` (kept until the updates it builds upon come).
+
+        Raises `UpdateRejected` for what cannot be decoded, is too large, or is one pending update too many.
+        """
+        if len(update) > self._limits.update_bytes:
+            raise UpdateRejected("the update is too large", hint=f"at most {self._limits.update_bytes} bytes")
+        self._changes.clear()
+        _apply(self._doc, update)
+        ahead = _is_ahead(update, self._doc.get_state())
+        if ahead:
+            self._keep_pending(update)
+        if self._changes:
+            return "changed"
+        return "pending" if ahead else "known"
+
+    def diff(self, state_vector: bytes) -> bytes:
+        """Raises `InvalidInput` for a state vector that is malformed or larger than any real one."""
+        if state_vector:
+            _check_state_vector(state_vector)
+        try:
+            update = self._doc.get_update(state_vector or None)
+        except ValueError as error:
+            raise InvalidInput("the state vector cannot be decoded") from error
+        self._prune()
+        # pycrdt's Doc leaves pending updates out, as yrs' encode_diff does
+        return pycrdt.merge_updates(update, *self._pending) if self._pending else update
+
+    def state(self) -> bytes:
+        return self._doc.get_state()
+
+    def render(self) -> tuple[bytes, str]:
+        """The file's content and its digest (`notebook.digest`, or the sha256 of a text). Reads without writing. Raises `NotANotebook` when the content makes no valid notebook."""
+        if self.kind == "file":
+            content = str(self._doc.get("source", type=Text)).encode()
+            return content, hashlib.sha256(content).hexdigest()
+        from cs3collab.merge import notebook  # takes a second, and most lives of a probe end without
+
+        nb = self._notebook()
+        content = notebook.serialize(nb)
+        return content, notebook.digest(nb)
+
+    def mark_saved(self, path: str) -> bytes:
+        """Clears ``dirty`` where it is set, and notes `path` with it."""
+        state = self._doc.get("state", type=Map)
+        if state.get("dirty") is not True:
+            return b""
+        self._changes.clear()
+        with self._doc.transaction():
+            state["dirty"] = False
+            if state.get("path") != path:
+                state["path"] = path
+        return pycrdt.merge_updates(*self._changes)
+
+    def _become(self, doc: Doc[Any], pending: list[bytes]) -> None:
+        changes: list[bytes] = []
+
+        def note(event: TransactionEvent) -> None:
+            changes.append(event.update)
+
+        self._doc, self._changes, self._pending = doc, changes, pending
+        doc.observe(note)
+
+    def _keep_pending(self, update: bytes) -> None:
+        if not self._has_room(update):
+            self._prune()
+        if not self._has_room(update):
+            self.load([self.diff(b"")])  # yrs keeps it inside the document too, and only a new one is without
+            raise UpdateRejected("too many updates wait for one that never came", hint="reconnect to send all of the document")
+        self._pending.append(update)
+
+    def _has_room(self, update: bytes) -> bool:
+        size = sum(map(len, self._pending)) + len(update)
+        return len(self._pending) < MAX_PENDING and size <= self._limits.document_bytes
+
+    def _prune(self) -> None:
+        state = self._doc.get_state()
+        self._pending = [update for update in self._pending if _is_ahead(update, state)]
+
+    def _notebook(self) -> dict[str, Any]:
+        from cs3collab.merge import notebook
+
+        meta = self._doc.get("meta", type=Map).to_py()
+        cells = self._doc.get("cells", type=Array).to_py()
+        if not meta or not all(isinstance(cell, dict) for cell in cells or ()):
+            raise NotANotebook("the document does not hold a notebook", hint="the file is left as it was")
+        nb: dict[str, Any] = notebook.with_integers(
+            {"metadata": {}, **meta, "cells": [_file_cell(cell) for cell in cells or ()]}
+        )
+        return nb
+
+
+def _file_cell(cell: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in cell.items() if key != "execution_state" and (key != "attachments" or value)}
+
+
+def _apply(doc: Doc[Any], update: bytes) -> None:
+    try:
+        doc.apply_update(update)
+    except ValueError as error:  # from decoding, before anything was integrated
+        raise UpdateRejected(f"the update cannot be decoded: {str(error)[:200]}") from error
+
+
+def _notebook_update(content: bytes) -> bytes:
+    from jupyter_ydoc import YNotebook
+
+    from cs3collab.merge import notebook
+
+    nb = notebook.parse(content)
+    doc: Doc[Any] = Doc()
+    ynotebook = YNotebook(doc)
+    meta, state = doc.get("meta", type=Map), doc.get("state", type=Map)
+    # not YNotebook.set(): it invents a kernel and a language, which then would be in the file
+    with doc.transaction():
+        state["dirty"] = False
+        meta["nbformat"], meta["nbformat_minor"] = nb["nbformat"], nb["nbformat_minor"]
+        meta["metadata"] = Map(nb["metadata"])
+        cells = notebook.with_cell_ids(nb["cells"] or [notebook.blank_cell()])
+        ynotebook.ycells.extend([ynotebook.create_ycell(cell) for cell in cells])
+    return doc.get_update()
+
+
+def _text_update(content: bytes) -> bytes:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"this file is not UTF-8 text: byte {error.start} is wrong", hint="convert it to UTF-8") from error
+    doc: Doc[Any] = Doc()
+    with doc.transaction():
+        doc.get("state", type=Map)["dirty"] = False
+        doc.get("source", type=Text).insert(0, text)
+    return doc.get_update()
+
+
+def _is_ahead(update: bytes, state_vector: bytes) -> bool:
+    """Whether a document at `state_vector` that was given `update` still waits for what it builds upon."""
+    rest = pycrdt.get_update(update, state_vector)
+    if rest == _NOTHING:
+        return False
+    if rest[0] != 0:
+        return True
+    known = _decode_state_vector(state_vector)
+    return any(end > known.get(client, 0) for client, end in _deletions(rest[1:]))
+
+
+def _deletions(delete_set: bytes) -> Iterator[tuple[int, int]]:
+    """(client, clock after the last deleted) of a delete set in Yjs' update format version 1."""
+    numbers = _varuints(delete_set)
+    for _ in range(next(numbers)):
+        client, ranges = next(numbers), next(numbers)
+        for _ in range(ranges):
+            clock, length = next(numbers), next(numbers)
+            yield client, clock + length
+
+
+def _decode_state_vector(data: bytes) -> dict[int, int]:
+    numbers = _varuints(data)
+    return {next(numbers): next(numbers) for _ in range(next(numbers))}
+
+
+def _check_state_vector(data: bytes) -> None:
+    if len(data) > _MAX_STATE_VECTOR_BYTES:
+        raise InvalidInput("the state vector is too large", hint=f"at most {_MAX_STATE_VECTOR_BYTES} bytes")
+    try:
+        numbers = list(_varuints(data))
+    except ValueError as error:
+        raise InvalidInput("the state vector is malformed") from error
+    if data[-1] & 0x80 or len(numbers) != 1 + 2 * numbers[0]:
+        raise InvalidInput("the state vector is malformed")
+    if numbers[0] > MAX_STATE_VECTOR_ENTRIES:
+        raise InvalidInput("the state vector has too many entries", hint=f"at most {MAX_STATE_VECTOR_ENTRIES}")
+
+
+def _varuints(data: bytes) -> Iterator[int]:
+    """lib0's variable-length unsigned integers: seven bits a byte, lowest first, the top bit says that more follow."""
+    number, shift = 0, 0
+    for byte in data:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield number
+            number, shift = 0, 0
+        elif shift > 63:
+            raise ValueError("more than 64 bits")
