@@ -111,9 +111,7 @@ def role_of(info: FileInfo, token_role: Role | None) -> tuple[Role, str]:
     return role, VIEWER_REASON if role is Role.VIEWER else ""
 
 
-def _recheck(
-    files: Files, tokens: TokenProvider, info: FileInfo, kind: str
-) -> Callable[[], Awaitable[tuple[Role, str]]]:
+def _recheck(files: Files, tokens: TokenProvider, info: FileInfo, kind: str) -> Callable[[], Awaitable[tuple[Role, str]]]:
     async def recheck() -> tuple[Role, str]:
         token_role = shared_role(await tokens.renew()) if kind == "ocm" else None
         return role_of(await files.stat(Ref.of(info.id)), token_role)

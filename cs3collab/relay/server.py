@@ -244,4 +244,3 @@ class Connection:
             raise NotFound("this channel is closed")
         chair.credential.value = Credential(message.kind, message.secret, message.client_id)
         return p.Renewed(message.request)
-

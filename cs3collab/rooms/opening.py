@@ -80,9 +80,7 @@ class Opener:
             document=document,
             log=store,
             writers=room.writers,
-            lease=Lease(
-                lambda: next(iter(room.writers()), None), ref, self.authority_id, lifetime_s=self.limits.lease_s
-            ),
+            lease=Lease(lambda: next(iter(room.writers()), None), ref, self.authority_id, lifetime_s=self.limits.lease_s),
             publish=room.published,
             broadcast=room.system_edit,
             limits=self.limits,
