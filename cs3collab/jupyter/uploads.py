@@ -1,0 +1,95 @@
+"""The chunked upload of the Contents API: ``chunk`` is 1, 2, ... and -1 for the last."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import IO
+
+from cs3collab.errors import Conflict, InvalidInput, Overloaded
+
+IN_MEMORY = 8 * 2**20
+
+
+@dataclass(slots=True)
+class Upload:
+    """Bytes so far, on local disk past `IN_MEMORY`."""
+
+    file: IO[bytes]
+    size: int = 0
+    next_chunk: int = 1
+    touched: float = field(default_factory=time.monotonic)
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Uploads:
+    """Collects chunks per path until the last one came; storage then gets the whole file in one atomic write.
+
+    At most `count` uploads of `max_bytes` each; a new one beyond that takes the place of one idle for `idle_s` seconds, else it is
+    refused.
+    """
+
+    def __init__(self, *, max_bytes: int, count: int = 16, idle_s: float = 600.0) -> None:
+        self._max_bytes, self._count, self._idle_s = max_bytes, count, idle_s
+        self._running: dict[str, Upload] = {}
+
+    async def add(self, path: str, chunk: object, content: bytes) -> int | bytes:
+        """Bytes received so far, or after the last chunk the content.
+
+        Raises `Conflict` for a chunk out of turn, `Overloaded` past a bound, `InvalidInput` for a chunk number that is none.
+        """
+        if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk == 0 or chunk < -1:
+            raise InvalidInput(f"not a chunk number: {chunk!r}", hint="number chunks 1, 2, ... and the last -1")
+        upload = self._begin(path) if chunk == 1 else self._running.get(path)
+        if upload is None or (chunk != -1 and chunk != upload.next_chunk):
+            raise Conflict(f"chunk {chunk} of {path} came out of turn", hint="upload the file again from the start")
+        async with upload.busy:
+            if self._running.get(path) is not upload:
+                raise Conflict(f"{path} is being uploaded again", hint="let one upload of it finish")
+            try:
+                return await self._append(path, upload, chunk, content)
+            finally:
+                if self._running.get(path) is not upload:
+                    upload.file.close()
+
+    async def _append(self, path: str, upload: Upload, chunk: int, content: bytes) -> int | bytes:
+        if upload.size + len(content) > self._max_bytes:
+            self._end(path, upload)
+            raise Overloaded(
+                f"{path} is larger than {self._max_bytes // 2**20} MiB",
+                hint="use the storage's own web page or sync client, or raise CS3ContentsManager.max_upload_bytes",
+            )
+        upload.size += len(content)
+        upload.next_chunk += 1
+        upload.touched = time.monotonic()
+        await asyncio.to_thread(upload.file.write, content)
+        if chunk != -1:
+            return upload.size
+        try:
+            return await asyncio.to_thread(_content, upload.file)
+        finally:
+            self._end(path, upload)
+
+    def _begin(self, path: str) -> Upload:
+        if (old := self._running.get(path)) is not None:
+            self._end(path, old)
+        if len(self._running) >= self._count:
+            idle_path, idle = min(self._running.items(), key=lambda item: item[1].touched)
+            if time.monotonic() - idle.touched < self._idle_s:
+                raise Overloaded(f"{self._count} uploads are running", hint="wait until one of them is done")
+            self._end(idle_path, idle)
+        upload = self._running[path] = Upload(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))  # noqa: SIM115
+        return upload
+
+    def _end(self, path: str, upload: Upload) -> None:
+        if self._running.get(path) is upload:
+            del self._running[path]
+        if not upload.busy.locked():
+            upload.file.close()
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
