@@ -1,0 +1,53 @@
+/** Plugins that listen along on the connection of every collaborative document. */
+
+import { IDocumentProviderFactory, WebSocketProvider } from '@jupyter/docprovider';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ServerConnection } from '@jupyterlab/services';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { RoomStatusTracker } from './rooms';
+import { listenedWebSocket } from './socket';
+import { IRoomStatusTracker } from './tokens';
+
+export const rooms: JupyterFrontEndPlugin<IRoomStatusTracker> = {
+  id: '@cs3collab/frontend:rooms',
+  description: 'Keeps what is known of each live document.',
+  provides: IRoomStatusTracker,
+  activate: () => new RoomStatusTracker()
+};
+
+/**
+ * Stands in for `@jupyter/docprovider-extension:websocket-provider-document-factory`.
+ *
+ * It makes the same stock provider with the same protocol. The stock "Show Diff" answer to a conflict is left out: it is private to
+ * the stock extension, and our server merges instead of sending conflicts.
+ */
+export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
+  id: '@cs3collab/frontend:provider',
+  description: 'Makes the stock document provider and listens to what the server says about saving and roles.',
+  requires: [IRoomStatusTracker],
+  optional: [ITranslator],
+  provides: IDocumentProviderFactory,
+  activate: (app: JupyterFrontEnd, tracker: IRoomStatusTracker, translator: ITranslator | null) => ({
+    create: options => {
+      const settings = options.serverSettings ?? ServerConnection.makeSettings();
+      const room = tracker.open(options.model);
+      return new WebSocketProvider({
+        url: options.url,
+        path: options.path,
+        contentType: options.contentType,
+        format: options.format,
+        model: options.model,
+        user: options.user,
+        translator: (translator ?? nullTranslator).load('jupyter_collaboration'),
+        serverSettings: { ...settings, WebSocket: listenedWebSocket(settings.WebSocket, room) },
+        onConflictSaveAs: async () => {
+          await app.commands.execute('docmanager:save-as');
+        },
+        onConflictRevert: async () => {
+          await app.commands.execute('docmanager:reload');
+        }
+      });
+    }
+  })
+};

@@ -1,0 +1,79 @@
+/** The live rooms and their signals. */
+
+import type { DocumentChange, YDocument } from '@jupyter/ydoc';
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+import type { Doc, Transaction } from 'yjs';
+
+import { rawText } from './raw';
+import type { ISocketListener } from './socket';
+import type { IRoomState, RoomEvent } from './state';
+import { reduce, UNKNOWN } from './state';
+import { parseStatus } from './status';
+import type { IRoom, IRoomStatusTracker } from './tokens';
+
+export type SharedDocument = YDocument<DocumentChange>;
+
+/** Whether a transaction is an edit of this person: local, and not only of `state`, where Jupyter notes the file's path and hash. */
+export function isEdit(transaction: Transaction, stateMap: object): boolean {
+  return transaction.local && [...transaction.changed.keys()].some(type => type !== stateMap);
+}
+
+/** A room, fed by its websocket and its Y document. */
+export class Room implements IRoom, ISocketListener {
+  constructor(sharedModel: SharedDocument) {
+    const stateMap = sharedModel.ystate;
+    sharedModel.ydoc.on('update', (_update: Uint8Array, _origin: unknown, _doc: Doc, transaction: Transaction) => {
+      if (isEdit(transaction, stateMap)) {
+        this._feed({ type: 'edited' });
+      }
+    });
+    sharedModel.disposed.connect(() => Signal.clearData(this));
+  }
+
+  get state(): IRoomState {
+    return this._state;
+  }
+
+  get changed(): ISignal<this, IRoomState> {
+    return this._changed;
+  }
+
+  onMessage(data: unknown): void {
+    const text = rawText(data);
+    const status = text === null ? null : parseStatus(text);
+    if (status !== null) {
+      this._feed({ type: 'status', status });
+    }
+  }
+
+  onClose(): void {
+    this._feed({ type: 'closed' });
+  }
+
+  private _feed(event: RoomEvent): void {
+    const next = reduce(this._state, event);
+    if (next !== this._state) {
+      this._state = next;
+      this._changed.emit(next);
+    }
+  }
+
+  private _state: IRoomState = UNKNOWN;
+  private readonly _changed = new Signal<this, IRoomState>(this);
+}
+
+/** The rooms that are open. Forgets a room with its shared model. */
+export class RoomStatusTracker implements IRoomStatusTracker {
+  get(sharedModel: object): Room | undefined {
+    return this._rooms.get(sharedModel);
+  }
+
+  open(sharedModel: SharedDocument): Room {
+    const room = new Room(sharedModel);
+    this._rooms.set(sharedModel, room);
+    return room;
+  }
+
+  private readonly _rooms = new WeakMap<object, Room>();
+}

@@ -1,0 +1,33 @@
+/** A websocket class that lets somebody listen along. */
+
+export interface ISocketListener {
+  onMessage(data: unknown): void;
+  onClose(): void;
+}
+
+/**
+ * A subclass of `Base` for one document's connections, one after the other.
+ *
+ * Only the newest socket is listened to, for an old one may still close after its successor is open. The class is handed to the
+ * stock provider in its server settings, which keeps the provider's reconnects and its private names out of our hands.
+ */
+export function listenedWebSocket(Base: typeof WebSocket, listener: ISocketListener): typeof WebSocket {
+  let newest: WebSocket | null = null;
+  return class extends Base {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols);
+      // eslint-disable-next-line @typescript-eslint/no-this-alias
+      newest = this;
+      this.addEventListener('message', (event: MessageEvent<unknown>) => {
+        if (newest === this) {
+          listener.onMessage(event.data);
+        }
+      });
+      this.addEventListener('close', () => {
+        if (newest === this) {
+          listener.onClose();
+        }
+      });
+    }
+  };
+}

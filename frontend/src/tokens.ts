@@ -1,0 +1,23 @@
+/** What other extensions may use. */
+
+import { Token } from '@lumino/coreutils';
+import type { ISignal } from '@lumino/signaling';
+
+import type { IRoomState } from './state';
+
+/** One live document as this browser sees it. */
+export interface IRoom {
+  readonly state: IRoomState;
+  readonly changed: ISignal<IRoom, IRoomState>;
+}
+
+/** The rooms that are open, by shared model: a model keeps its identity when its file is renamed. */
+export interface IRoomStatusTracker {
+  /** The room of a document, or undefined if the document is not collaborative. */
+  get(sharedModel: object): IRoom | undefined;
+}
+
+export const IRoomStatusTracker = new Token<IRoomStatusTracker>(
+  '@cs3collab/frontend:IRoomStatusTracker',
+  'Where each live document is saved, and what this person may do with it.'
+);
