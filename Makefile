@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 FRONTEND := package.json $(shell find frontend -type f \( -name '*.ts' -o -name '*.tsx' -o -name '*.css' -o -name '*.json' \
 	-o -path 'frontend/style/*.js' \) -not -path '*/node_modules/*' -not -path 'frontend/lib/*' 2>/dev/null)
-SERVER_CONFIG := $(wildcard jupyter-config/*.json jupyter-config/*/*.json)
+SERVER_CONFIG := $(wildcard jupyter-config/*/*.json)
 
 .PHONY: help
 help: ## List the targets
@@ -85,12 +85,12 @@ $(STAMPS)/packages: requirements.lock pyproject.toml $(STAMPS)/venv
 	$(BIN)/pip check
 	touch $@
 
-$(STAMPS)/node: package-lock.json $(STAMPS)/venv
+node_modules/.stamp: package-lock.json
 	@command -v npm >/dev/null || { echo "Node.js 20 or newer is needed"; exit 1; }
 	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-$(STAMPS)/frontend: $(FRONTEND) $(STAMPS)/node $(STAMPS)/packages
+$(STAMPS)/frontend: $(FRONTEND) node_modules/.stamp $(STAMPS)/packages
 	npm run --silent build
 	touch $@
 

@@ -25,6 +25,8 @@ def link(source: Path, target: Path) -> None:
         for entry in source.iterdir():
             link(entry, target / entry.name)
         return
+    if any(parent.is_symlink() for parent in target.parents if parent.is_relative_to(sys.prefix)):
+        return  # inside a folder that is linked as a whole
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     target.symlink_to(source, target_is_directory=source.is_dir())
