@@ -1,0 +1,84 @@
+"""One identity at one gateway: adds the token to every call, and renews it once when it turns out to be why it was refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+from cs3.gateway.v1beta1 import gateway_api_pb2
+
+from cs3collab.cs3 import convert
+from cs3collab.cs3.auth import TokenProvider, token_expiry
+from cs3collab.cs3.gateway import Gateway
+from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
+from cs3collab.types import User
+
+
+class Session:
+    """Made with `open` when ``user`` is needed at once; otherwise the first `whoami` fills it."""
+
+    def __init__(self, gateway: Gateway, tokens: TokenProvider) -> None:
+        self.gateway = gateway
+        self.tokens = tokens
+        self._user: tuple[str, User] | None = None
+
+    @classmethod
+    async def open(cls, gateway: Gateway, tokens: TokenProvider) -> Self:
+        """Proves the credential. Raises `NotAuthenticated` or `Unavailable`."""
+        session = cls(gateway, tokens)
+        await session.whoami()
+        return session
+
+    @property
+    def user(self) -> User:
+        """Raises `NotAuthenticated` before the first `whoami`."""
+        if self._user is None:
+            raise NotAuthenticated("nobody has asked the gateway yet who this is", hint="open the session first")
+        return self._user[1]
+
+    async def whoami(self) -> User:
+        """Whom the gateway takes us for; asked once per token."""
+        token = await self.tokens.token()
+        if self._user is not None and self._user[0] == token:
+            return self._user[1]
+        try:
+            user = await self._who(token)
+        except NotAuthenticated:
+            token = await self._renewed(token)
+            user = await self._who(token)
+        self._user = (token, user)
+        return user
+
+    async def call(self, method: str, request: Any, timeout_s: float | None = None) -> Any:
+        """`Gateway.call` with our token. A `NotFound` or `NotAuthorized` that escapes is real.
+
+        Reva v2 answers NOT_FOUND or PERMISSION_DENIED to an expired token; both are believed only once it is proved good.
+        """
+        token = await self.tokens.token()
+        try:
+            return await self.gateway.call(method, request, token=token, timeout_s=timeout_s)
+        except NotAuthenticated:
+            pass
+        except (NotFound, NotAuthorized):
+            if await self._accepted(token):
+                raise
+        return await self.gateway.call(method, request, token=await self._renewed(token), timeout_s=timeout_s)
+
+    async def _accepted(self, token: str) -> bool:
+        expiry = token_expiry(token)
+        if expiry is not None and expiry <= time.time():
+            return False
+        # a token may also have been revoked, or the gateway's secret changed: only the gateway knows
+        try:
+            await self._who(token)
+        except NotAuthenticated:
+            return False
+        return True
+
+    async def _renewed(self, refused: str) -> str:
+        current = await self.tokens.token()
+        return current if current != refused else await self.tokens.renew()
+
+    async def _who(self, token: str) -> User:
+        request = gateway_api_pb2.WhoAmIRequest(token=token)
+        return convert.from_user((await self.gateway.call("WhoAmI", request, token=token)).user)

@@ -1,0 +1,210 @@
+"""Moving bytes to and from a gateway's data endpoint. What came of it is said exactly; `writing` and `files` judge it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import io
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
+
+from cs3collab.cs3 import convert
+from cs3collab.cs3.session import Session
+from cs3collab.errors import DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
+from cs3collab.types import Etag, Ref
+
+_TRANSFER_KEY: Final = "X-Reva-Transfer"
+_SLOWEST_BYTES_PER_S: Final = 2**20
+"""Transfers slower than this and the call's own time-out are given up."""
+_CHUNK_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is wanted of one upload."""
+
+    content: bytes
+    if_match: Etag | None = None
+    if_absent: bool = False
+    lock_id: str = ""
+    lock_holder: str = ""
+    keep_version: bool = True
+
+    @property
+    def conditional(self) -> bool:
+        return self.if_absent or self.if_match is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Where to send or fetch the bytes. Holds a secret."""
+
+    url: str
+    token: str
+
+
+class Sent(enum.Enum):
+    """What the data endpoint made of an upload."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """A condition or a lock: the file is as it was."""
+    UNSURE = "unsure"
+    """The bytes may or may not have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``etag`` is None where the endpoint does not say (Reva v3)."""
+
+    sent: Sent
+    etag: Etag | None = None
+    detail: str = ""
+
+
+_DONE: Final = frozenset({200, 201, 204})
+_REFUSED: Final = frozenset({409, 412, 423})
+_NO_SPACE: Final = frozenset({413, 507})
+
+
+def judge(status: int, etag: str) -> Answer:
+    """What an HTTP status of the PUT means. Raises for what concerns neither condition nor lock.
+
+    Reva v2 answers 500 when somebody locked the file since the upload began, so a 5xx is not yet a failure.
+    """
+    if status in _DONE:
+        return Answer(Sent.DONE, Etag(etag) if etag else None)
+    if status in _REFUSED:
+        return Answer(Sent.REFUSED, detail=f"upload: HTTP {status}")
+    if status in _NO_SPACE:
+        raise StorageUnavailable(f"upload: HTTP {status}, no space", hint="free some space: the quota is used up")
+    if status == 404:
+        raise NotFound("upload: the file or its folder is gone", hint="save under another name")
+    if status >= 500:
+        return Answer(Sent.UNSURE, detail=f"upload: HTTP {status}")
+    raise StorageUnavailable(f"upload: HTTP {status}", hint="try again; if it stays, look into the gateway's log")
+
+
+async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket | None:
+    """Asks for an upload; None when there is nothing left to send, for an empty file is done with this call."""
+    request = api.InitiateFileUploadRequest(
+        ref=convert.to_ref(ref), lock_id=upload.lock_id, opaque=convert.opaque({"Upload-Length": str(len(upload.content))})
+    )
+    if upload.if_match is not None:
+        request.if_match = upload.if_match
+    elif upload.if_absent:
+        request.if_not_exist = True
+    response = await session.call("InitiateFileUpload", request)
+    if not upload.content:
+        return None
+    for offer in response.protocols:
+        if offer.protocol == "simple":
+            return Ticket(offer.upload_endpoint, offer.token)
+    raise Unsupported(
+        "the gateway offers no simple upload", hint="enable the simple data transfer protocol of its data provider"
+    )
+
+
+async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
+    """Sends the content. A connection that ends without an answer is `Sent.UNSURE`."""
+    size = len(upload.content)
+    headers = {_TRANSFER_KEY: ticket.token, "Upload-Length": str(size), "Content-Type": "application/octet-stream"}
+    if upload.lock_id:
+        headers["X-Lock-Id"] = upload.lock_id
+        headers["X-Lock-Holder"] = upload.lock_holder
+    if not upload.keep_version:
+        headers["X-Disable-Versioning"] = "true"
+    http = await session.gateway.http()
+    try:
+        async with http.put(
+            ticket.url, data=io.BytesIO(upload.content), headers=headers, timeout=_timeout(session, size)
+        ) as answer:
+            return judge(answer.status, answer.headers.get("ETag", ""))
+    except aiohttp.ClientConnectorError as error:
+        raise _unreachable(ticket, error) from error
+    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        return Answer(Sent.UNSURE, detail=f"upload: no answer ({type(error).__name__})")
+
+
+class ShortBody(Exception):
+    """A download ended before its announced length."""
+
+
+async def initiate_download(session: Session, request: Any) -> Ticket:
+    """Asks for a download. Reva answers OK even for a file that is not there; `fetch` then finds out."""
+    response = await session.call("InitiateFileDownload", request)
+    offers = {offer.protocol: offer for offer in response.protocols}
+    offer = offers.get("spaces") or offers.get("simple")
+    if offer is None:
+        raise Unsupported(
+            "the gateway offers no simple download", hint="enable the simple data transfer protocol of its data provider"
+        )
+    return Ticket(offer.download_endpoint, offer.token)
+
+
+async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[bytes, bool]:
+    """The body, and whether its length was announced and so has been checked.
+
+    Raises `NotFound`, `Overloaded` past `max_bytes`, `ShortBody`, `StorageUnavailable` or `DeadlineExceeded`.
+    """
+    headers = {_TRANSFER_KEY: ticket.token, "Accept-Encoding": "identity"}
+    http = await session.gateway.http()
+    try:
+        async with http.get(ticket.url, headers=headers, timeout=_timeout(session, max_bytes)) as answer:
+            if answer.status == 404:
+                raise NotFound("download: the file is gone", hint="look for it under another name")
+            if answer.status not in (200, 204):
+                raise StorageUnavailable(
+                    f"download: HTTP {answer.status}", hint="try again; if it stays, look into the gateway's log"
+                )
+            length = answer.content_length
+            if length is not None and length > max_bytes:
+                raise too_large(length, max_bytes)
+            return await _body(answer, max_bytes), length is not None
+    except aiohttp.ClientConnectorError as error:
+        raise _unreachable(ticket, error) from error
+    except aiohttp.ClientPayloadError as error:
+        raise ShortBody from error
+    except TimeoutError as error:
+        raise DeadlineExceeded("download: the data endpoint took too long", hint="try again") from error
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise StorageUnavailable(f"download: the connection broke ({type(error).__name__})", hint="try again") from error
+
+
+async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large(len(body), max_bytes)
+    return bytes(body)
+
+
+def too_large(size: int, max_bytes: int) -> Overloaded:
+    return Overloaded(
+        f"the file has {size} bytes or more, the limit is {max_bytes}", hint="open a smaller file or raise the limit"
+    )
+
+
+def _timeout(session: Session, size: int) -> aiohttp.ClientTimeout:
+    allowed = session.gateway.timeout_s
+    return aiohttp.ClientTimeout(total=allowed + size / _SLOWEST_BYTES_PER_S, sock_connect=allowed, sock_read=allowed)
+
+
+def _unreachable(ticket: Ticket, error: aiohttp.ClientConnectorError) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"the data endpoint at {error.host}:{error.port} cannot be reached",
+        hint="the gateway named it: check its address there",
+    )
+
+
+async def wait_all(*calls: Any) -> list[Any]:
+    """Awaits calls together and raises the first error after all ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return list(results)
