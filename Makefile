@@ -25,20 +25,24 @@ help: ## List the targets
 setup: $(STAMPS)/linked ## Make .venv, install what is pinned, build the JupyterLab extension
 
 .PHONY: demo
-demo: setup ## Two sites on this machine, to try it; ARGS="--check" runs without people
+demo: setup ## Two sites on this machine, to try it; make demo ARGS="--check" needs no people
 	$(BIN)/cs3collab demo $(ARGS)
 
 .PHONY: test
-test: setup ## Unit and integration tests, no browser
-	$(BIN)/pytest -m "not e2e" -n $(WORKERS) $(ARGS)
+test: setup ## The tests a change needs, Python and TypeScript, in under five minutes
+	$(BIN)/pytest -m "not e2e and not slow" -n $(WORKERS) $(ARGS)
 	npm test --silent
 
+.PHONY: test-slow
+test-slow: setup ## The tests that take minutes
+	$(BIN)/pytest -m "slow and not e2e" $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
+
 .PHONY: test-e2e
-test-e2e: setup ## The browser tests (Chromium must be installed)
-	$(BIN)/pytest -m e2e $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo "no browser tests"; }  # 5: nothing collected
+test-e2e: setup ## The tests in a real browser; Chromium must be installed
+	$(BIN)/pytest -m e2e $(ARGS)
 
 .PHONY: test-all
-test-all: test test-e2e ## Every test
+test-all: test test-slow test-e2e ## Every test
 
 .PHONY: lint
 lint: setup ## Style, types, and the rings of imports
