@@ -1,0 +1,208 @@
+"""What to decide when a document is written to its file: when, over what, beside what, and in which words. No I/O."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from cs3collab.errors import CollabError, Conflict, Corrupt, LockHeld, NotANotebook, NotAuthenticated, NotAuthorized, NotFound
+from cs3collab.limits import Limits
+from cs3collab.merge import notebook
+from cs3collab.types import Lock
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """What a room tells its people about the file. ``saved_at`` is Unix seconds.
+
+    ``problem`` is a sentence: why the file is not being saved, or what happened to it that people must know.
+    ``holder`` names whose lock is in the way, else it is empty.
+    """
+
+    saved_position: int = 0
+    etag: str = ""
+    saved_at: float = 0.0
+    saved_by: str = ""
+    problem: str = ""
+    holder: str = ""
+
+    @classmethod
+    def of(cls, meta: Mapping[str, str]) -> SaveState:
+        return cls(
+            saved_position=int(meta.get("saved_position") or 0),
+            etag=meta.get("base_etag", ""),
+            saved_at=float(meta.get("saved_at") or 0),
+            saved_by=meta.get("saved_by", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The file as we last knew it, and the write of ours whose outcome may be unknown (its answer was lost, or we died)."""
+
+    etag: str
+    digest: str
+    attempt: str = ""
+
+    @classmethod
+    def of(cls, meta: Mapping[str, str]) -> Base:
+        return cls(meta.get("base_etag", ""), meta.get("base_digest", ""), meta.get("attempted_digest", ""))
+
+
+class Theirs(enum.Enum):
+    """What the file holds when its etag is not the one we knew."""
+
+    SAME = "same"
+    """A touch, or the same notebook uploaded again."""
+    OURS = "ours"
+    """What we are about to write, or what we wrote without hearing that it worked."""
+    FOREIGN = "foreign"
+
+
+def judge(theirs: str, ours: str, base: Base) -> Theirs:
+    """By digest. An empty digest equals nothing."""
+    if theirs and theirs in (ours, base.attempt):
+        return Theirs.OURS
+    return Theirs.SAME if theirs and theirs == base.digest else Theirs.FOREIGN
+
+
+def digest(content: bytes) -> str:
+    """As `Rendered.digest` for a notebook; bytes that are none only equal themselves."""
+    try:
+        return notebook.digest(notebook.parse(content))
+    except NotANotebook:
+        return f"bytes:{hashlib.sha256(content).hexdigest()}"
+
+
+def is_empty(content: bytes) -> bool:
+    """A notebook in which nobody has written anything."""
+    try:
+        return not notebook.semantic(notebook.parse(content))["cells"]
+    except NotANotebook:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the next save is due. Times are seconds of one monotonic clock.
+
+    ``first`` and ``last`` are the oldest and newest edit that no save has covered, ``retry_at`` the end of a backoff.
+    """
+
+    first: float | None = None
+    last: float = 0.0
+    retry_at: float = float("-inf")
+
+    def touched(self, now: float) -> Schedule:
+        return replace(self, first=now if self.first is None else self.first, last=now)
+
+    def started(self) -> Schedule:
+        """A save begins: it covers everything so far."""
+        return replace(self, first=None)
+
+    def failed(self, before: Schedule, retry_at: float) -> Schedule:
+        """That save did not happen: what it was to cover, as in `before`, is open again."""
+        firsts = [first for first in (before.first, self.first) if first is not None]
+        return replace(self, first=min(firsts, default=None), retry_at=retry_at)
+
+    def succeeded(self) -> Schedule:
+        return replace(self, retry_at=float("-inf"))
+
+    def due(self, limits: Limits) -> float | None:
+        """After a pause in typing, and while it goes on at the latest every ``busy_save_s``; None if all is saved."""
+        if self.first is None:
+            return None
+        return max(min(self.last + limits.idle_save_s, self.first + limits.busy_save_s), self.retry_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Backoff in seconds. After a short outage the file is saved within ``brief_s``, in a long one the storage is left alone."""
+
+    first_s: float = 1.0
+    brief_s: float = 8.0
+    brief_outage_s: float = 120.0
+    long_s: float = 30.0
+    slow_first_s: float = 5.0
+    """For what waits for a person: a deleted file, a document that cannot be rendered."""
+
+    def delay(self, failures: int, down_for: float, jitter: float, *, slow: bool = False) -> float:
+        """The wait after the `failures`-th failure in a row, `down_for` seconds after the first; `jitter` in 0..1."""
+        first = self.slow_first_s if slow else self.first_s
+        cap = self.brief_s if not slow and down_for < self.brief_outage_s else self.long_s
+        full = min(first * 2.0 ** min(failures - 1, 16), cap)
+        return max(first, full * (0.5 + jitter / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a save failed, for people, and when it makes sense to try again."""
+
+    problem: str
+    holder: str = ""
+    slow: bool = False
+    not_after: float | None = None
+    """Unix seconds at which a foreign lock ends."""
+
+
+_KEPT = "Edits are kept here and saved"
+
+
+def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
+    """`error` in words; `lock` is the foreign lock if that is what is in the way."""
+    words = error.message if isinstance(error, CollabError) else str(error)
+    match error:
+        case LockHeld():
+            until = lock.expires_at if lock else None
+            return Trouble(f"{_sentence(words)} {_KEPT} when the lock is gone.", holder_of(error), not_after=until)
+        case NotFound():
+            return Trouble(f"The file was deleted or unshared. {_KEPT} when it is back.", slow=True)
+        case NotAuthorized() | NotAuthenticated():
+            return Trouble(f"Nobody present may write the file. {_KEPT} when somebody who may is here.")
+        case NotANotebook() | Corrupt():
+            return Trouble(f"The document cannot be written: {words}. The file is as it was.", slow=True)
+        case Conflict():
+            return Trouble(_sentence(str(error)), slow=True)
+        case _:
+            return Trouble(f"The file cannot be saved now: {words}. {_KEPT} as soon as that works.")
+
+
+def holder_of(error: LockHeld) -> str:
+    return " with ".join(part for part in (error.holder, error.app_name) if part) or "someone else"
+
+
+def refused(refusals: Sequence[CollabError]) -> CollabError:
+    """One error for all writers that were tried: the file is only gone if nobody can see it."""
+    if refusals and all(isinstance(error, NotFound) for error in refusals):
+        return refusals[0]
+    return NotAuthorized("nobody present may write the file", hint="somebody with write access must open it")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+
+
+def changed_notice(mtime: float, copy: str) -> str:
+    return f"The file was changed by someone else at {clock(mtime)}; their version is kept as {copy}."
+
+
+def clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
+_NAME_BYTES = 255
+"""Longest file name on the file systems below (POSIX NAME_MAX on Linux)."""
+
+
+def conflict_name(name: str, mtime: float, who: str = "", nth: int = 0) -> str:
+    """``analysis.conflict-2026-11-21T07-40-00-someone.ipynb``: from the time of *their* change, so that it is found again."""
+    path = PurePosixPath(name)
+    by = re.sub(r"[^\w.@-]+", "_", who)[:64].strip("._") or "someone"
+    tail = f".conflict-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(mtime))}-{by}{f'-{nth + 1}' if nth else ''}{path.suffix}"
+    stem = path.stem.encode()[: _NAME_BYTES - len(tail.encode())].decode(errors="ignore")
+    return f"{stem}{tail}"
