@@ -1,0 +1,291 @@
+"""A document's directory: who holds it, what is in it, and what is put right when it is opened. Blocking; run in a thread.
+
+::
+
+    lock  manifest
+    data/<lineage>/  *.ylog (records as appended)  *.yseg (sealed, compressed)  *.ysnap
+    old/<lineage>/   after a reset        aside/  damaged bytes        quarantine/  refused updates
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ystore import manifest as manifests
+from ystore import record as records
+from ystore import segment
+from ystore.errors import StoreCorrupt, StoreLocked
+from ystore.failpoints import hit
+from ystore.files import Files
+from ystore.journal import LogFile
+from ystore.manifest import Manifest
+from ystore.record import Record
+from ystore.segment import Info
+
+QUARANTINE_FILES = 64
+QUARANTINE_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Bytes that opening left out: from `offset` on in `file`, kept in `aside`. ``torn`` if a write was merely unfinished."""
+
+    file: str
+    offset: int
+    size: int
+    torn: bool
+    aside: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What opening found and did. ``restored`` counts objects fetched from the blob store; ``notes`` are sentences for an operator."""
+
+    cuts: list[Cut] = field(default_factory=list)
+    restored: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class Directory:
+    """One document's files. Holds the lock from construction to `release`."""
+
+    def __init__(self, root: Path, files: Files) -> None:
+        self.root = root
+        self.files = files
+        self.report = Report()
+        self.writer = uuid.uuid4().hex[:16]
+        self._sequence = 0
+        files.make_dir(root)
+        self._lock = self._acquire()
+        self.manifest = Manifest()
+        self.is_new = False
+
+    def _acquire(self) -> int:
+        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise StoreLocked(
+                f"{self.root} is open in another process (pid {holder})", hint="stop that process, or use another directory"
+            ) from error
+        with contextlib.suppress(OSError):  # who holds it is a courtesy; the lock is the flock, and a full disk must not keep us out
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+        return fd
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data" / self.manifest.lineage
+
+    def new_name(self, first: int) -> str:
+        """Never given out twice, by anybody."""
+        self._sequence += 1
+        return segment.stem(first, self.writer, self._sequence)
+
+    def load_manifest(self) -> None:
+        """Reads the manifest, or makes the best of its absence. `is_new` says that nothing is here yet."""
+        path = self.root / "manifest"
+        try:
+            self.manifest = manifests.decode(self.files.read(path))
+        except FileNotFoundError:
+            self.is_new = not self._adopt_lineage("no manifest")
+        except (StoreCorrupt, ValueError, KeyError) as error:
+            self.keep_aside("manifest", self.files.read(path), 0, torn=False)
+            self.is_new = not self._adopt_lineage(str(error))
+
+    def _adopt_lineage(self, why: str) -> bool:
+        found = sorted((self.root / "data").glob("*/"), key=lambda p: p.stat().st_mtime)
+        if not found:
+            return False
+        generation = 1 + len(list((self.root / "old").glob("*/")))
+        self.manifest = Manifest(lineage=found[-1].name, generation=generation)
+        self.report.notes.append(f"{why}: the lineage was taken from the data, what was noted in the manifest is lost")
+        self.save_manifest(self.manifest)
+        return True
+
+    def save_manifest(self, manifest: Manifest) -> None:
+        self.files.write_atomic(self.root / "manifest", manifests.encode(manifest))
+        self.manifest = manifest
+
+    def tidy(self) -> None:
+        """Finishes what a crash interrupted: temporary files go, data of other lineages moves to ``old``."""
+        self.files.make_dir(self.data)
+        for path in [*self.root.glob(".*.tmp"), *self.data.glob(".*.tmp")]:
+            self.files.unlink(path)
+        for path in (self.root / "data").glob("*/"):
+            if path != self.data:
+                self._retire_lineage(path)
+
+    def _retire_lineage(self, path: Path) -> None:
+        old = self.root / "old"
+        self.files.make_dir(old)
+        target = old / path.name
+        if target.exists():
+            target = old / f"{path.name}.{uuid.uuid4().hex[:8]}"
+        self.files.replace(path, target)
+        self.files.sync_dir(old)
+        self.files.sync_dir(path.parent)
+
+    def reset(self) -> None:
+        """Begins a new lineage. The manifest is the moment it happens; the rest `tidy` would do as well."""
+        hit("reset.before")
+        with contextlib.suppress(FileNotFoundError):
+            old = self.files.read(self.root / "manifest")
+            self.files.write_atomic(self.data / "manifest", old)
+        self.save_manifest(self.manifest.succeeded())
+        hit("reset.manifest.after")
+        self.tidy()
+        hit("reset.after")
+
+    def scan(self) -> tuple[list[LogFile], list[Info]]:
+        """Log files still to be sealed, and sealed objects; damaged parts are cut and kept aside."""
+        sealed = self._sealed()
+        names = {info.name for info in sealed}
+        logs = []
+        for path in sorted(self.data.glob(f"*{segment.LOG}")):
+            if path.stem + segment.SEGMENT in names:
+                self.files.unlink(path)  # sealed just before a crash
+                continue
+            found = records.scan(data := self.files.read(path))
+            if found.good_end < len(data):
+                self._cut(path, data, found)
+            if found.records:
+                first, last = found.records[0].position, found.records[-1].position
+                logs.append(LogFile(path, first, last, found.good_end, len(found.records)))
+            elif not data:
+                self.files.unlink(path)
+        return logs, sealed
+
+    def _cut(self, path: Path, data: bytes, found: records.Scan) -> None:
+        if found.damaged and found.highest > self.manifest.floor:
+            self._raise_floor(found.highest)
+        if self.keep_aside(path.name, data, found.good_end, torn=not found.damaged):
+            with contextlib.suppress(OSError):  # readers stop at the good end anyway
+                if found.records:
+                    self.files.truncate(path, found.good_end)
+                else:
+                    self.files.unlink(path)
+
+    def _raise_floor(self, position: int) -> None:
+        manifest = Manifest(
+            self.manifest.lineage, self.manifest.generation, self.manifest.revision, position, self.manifest.meta
+        )
+        try:
+            self.save_manifest(manifest)
+        except OSError as error:
+            self.manifest = manifest
+            self.report.notes.append(f"the manifest could not be written: {error}")
+
+    def keep_aside(self, name: str, data: bytes, offset: int, *, torn: bool) -> bool:
+        """Copies what is behind `offset` to ``aside``; False if the disk would not take it."""
+        target = self.root / "aside" / f"{name}.{offset}.{uuid.uuid4().hex[:8]}"
+        try:
+            self.files.make_dir(target.parent)
+            self.files.write_atomic(target, data[offset:])
+        except OSError as error:
+            self.report.notes.append(f"{name}: {len(data) - offset} bytes could not be kept aside: {error}")
+            return False
+        self.report.cuts.append(Cut(name, offset, len(data) - offset, torn, str(target.relative_to(self.root))))
+        return True
+
+    def _sealed(self) -> list[Info]:
+        found = []
+        for path in sorted(self.data.glob(f"*{segment.SEGMENT}")) + sorted(self.data.glob(f"*{segment.SNAPSHOT}")):
+            try:
+                data = self.files.read(path)
+                info = segment.read_info(path.name, data)
+                segment.unpack(path.name, data)
+            except StoreCorrupt as error:
+                self.report.notes.append(str(error))
+                found += self._mend(path, data)
+            else:
+                found.append(info)
+        return found
+
+    def _mend(self, path: Path, data: bytes) -> list[Info]:
+        """A damaged object goes aside as it is; of a segment the good prefix stays."""
+        good = segment.salvage(path.name, data) if path.suffix == segment.SEGMENT else []
+        if not self.keep_aside(path.name, data, 0, torn=False):
+            return []
+        if not good:
+            self.files.unlink(path)
+            return []
+        info, packed = pack_segment(path.name, self.manifest.lineage, good)
+        self.files.write_atomic(path, packed)
+        return [info]
+
+    def seal(self, log: LogFile) -> Info:
+        """Turns a log file into a compressed segment of the same name."""
+        hit("seal.before")
+        found = list(self.read_log(log))
+        info, packed = pack_segment(log.path.stem + segment.SEGMENT, self.manifest.lineage, found)
+        self.put(info, packed)
+        hit("seal.unlink.before")
+        self.files.unlink(log.path)
+        hit("seal.after")
+        return info
+
+    def put(self, info: Info, packed: bytes) -> None:
+        """Writes an object and reads it back."""
+        path = self.path(info)
+        self.files.write_atomic(path, packed)
+        segment.unpack(info.name, self.files.read(path))
+
+    def path(self, info: Info) -> Path:
+        return self.data / info.name
+
+    def read_log(self, log: LogFile) -> Iterator[Record]:
+        """Raises `StoreCorrupt` if what was synced is not there any more."""
+        count = 0
+        for record, _ in records.read(self.files.read(log.path, log.size)):
+            count += 1
+            yield record
+        if count != log.count:
+            raise StoreCorrupt(f"{log.path.name} is damaged behind record {count}", hint="reopen the store: the rest is kept aside")
+
+    def read_segment(self, info: Info) -> Iterator[Record]:
+        for record, _ in records.read(segment.unpack(info.name, self.files.read(self.path(info)))):
+            yield record
+
+    def read_snapshot(self, info: Info) -> bytes:
+        return segment.unpack(info.name, self.files.read(self.path(info)))
+
+    def quarantine(self, update: bytes, author: str, reason: str) -> None:
+        """Keeps the latest refused updates; the oldest make room. One larger than the whole folder is kept as its note alone."""
+        folder = self.root / "quarantine"
+        self.files.make_dir(folder)
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        note = {"author": author, "reason": reason[:4096], "at": time.time(), "bytes": len(update)}
+        if len(update) <= QUARANTINE_BYTES:
+            self.files.write_atomic(folder / f"{name}.update", update)
+        self.files.write_atomic(folder / f"{name}.json", json.dumps(note, indent=1).encode())
+        self._bound(folder)
+
+    def _bound(self, folder: Path) -> None:
+        notes = sorted(folder.glob("*.json"), reverse=True)
+        total = 0
+        for kept, note in enumerate(notes):
+            update = note.with_suffix(".update")
+            total += update.stat().st_size if update.exists() else 0
+            if kept >= QUARANTINE_FILES or total > QUARANTINE_BYTES:
+                self.files.unlink(update)
+                self.files.unlink(note)
+
+
+def pack_segment(name: str, lineage: str, found: list[Record], covers: frozenset[str] = frozenset()) -> tuple[Info, bytes]:
+    """Header and bytes of a sealed segment with these records, at least one."""
+    info = Info(name, lineage, found[0].position, found[-1].position, len(found), covers)
+    return info, segment.pack(info, b"".join(map(records.encode, found)))

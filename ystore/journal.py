@@ -1,0 +1,196 @@
+"""Group commit: many appends wait for one write and one fdatasync, many documents share a few threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ystore import failpoints
+from ystore.errors import StoreClosed, StoreOverloaded, StoreUnavailable
+from ystore.failpoints import hit
+from ystore.files import Files
+
+T = TypeVar("T")
+
+
+class Journal:
+    """The threads and the bound that all documents of a process share. Use one per process, on one event loop.
+
+    ``backlog`` is the number of bytes that may wait for the disk; past it `StoreOverloaded` is raised at once.
+    """
+
+    def __init__(self, *, files: Files | None = None, threads: int = 4, backlog: int = 64 * 2**20) -> None:
+        self.files = files or Files()
+        self.backlog = backlog
+        self.waiting = 0
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ystore-journal")
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """`function(*args)` in a thread that does nothing but disk work."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+        except RuntimeError as error:
+            raise StoreClosed("the journal is closed") from error
+
+    def close(self) -> None:
+        """Ends the threads; every document must be closed before."""
+        self._pool.shutdown(wait=False)
+
+    def take(self, size: int) -> None:
+        if self.waiting and self.waiting + size > self.backlog:
+            raise StoreOverloaded("too many updates wait for the disk", hint="slow down; the disk is slower than the writers")
+        self.waiting += size
+
+    def give(self, size: int) -> None:
+        self.waiting -= size
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A log file that is not appended to any more: only its first `size` bytes count."""
+
+    path: Path
+    first: int
+    last: int
+    size: int
+    count: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    position: int
+    data: bytes
+    done: asyncio.Future[int]
+
+
+class Log:
+    """The file a document is appended to now. Not thread-safe: one event loop."""
+
+    def __init__(self, journal: Journal, position: int, name: Callable[[int], Path], retired: Callable[[LogFile], None]) -> None:
+        self._journal = journal
+        self._name = name
+        self._retired = retired
+        self._pending: list[_Waiting] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._fd: int | None = None
+        self.file: LogFile | None = None
+        self.position = position
+        """The last durable position."""
+        self._given = position
+
+    @property
+    def next(self) -> int:
+        """The position the next `submit` must carry."""
+        return self._given + 1
+
+    def submit(self, data: bytes) -> asyncio.Future[int]:
+        """Queues an encoded record of position `next`; the future is done, with that position, once it is on disk."""
+        self._journal.take(len(data))
+        self._given += 1
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Waiting(self._given, data, done))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush())
+        return done
+
+    async def drain(self) -> None:
+        """Until nothing waits for the disk."""
+        while self._flusher is not None:
+            await asyncio.wait([self._flusher])
+
+    async def retire(self) -> None:
+        """Closes the file, so that the next record begins another."""
+        await self.drain()
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # all that counts in it was synced
+                await self._journal.run(self._journal.files.close, fd)
+        if self.file is not None:
+            file, self.file = self.file, None
+            self._retired(file)
+
+    async def _flush(self) -> None:
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, []
+                try:
+                    await self._journal.run(self._write, batch)
+                except Exception as error:  # noqa: BLE001 - whatever went wrong, none of it may be acknowledged
+                    await self._give_up(batch, error)
+                else:
+                    self._acknowledge(batch)
+        finally:
+            self._flusher = None
+
+    def _acknowledge(self, batch: list[_Waiting]) -> None:
+        file = self.file
+        assert file is not None
+        size, last = sum(len(w.data) for w in batch), batch[-1].position
+        self.file = LogFile(file.path, file.first, last, file.size + size, file.count + len(batch))
+        self.position = last
+        self._journal.give(size)
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_result(waiting.position)
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        """In a thread; `drain` before touching what it touches."""
+        files = self._journal.files
+        if self._fd is None:
+            first = batch[0].position
+            path = self._name(first)
+            self.file = LogFile(path, first, first - 1, 0, 0)
+            self._fd = files.create(path)
+        data = b"".join(w.data for w in batch)
+        hit("journal.write.before")
+        torn_at = len(data) // 2 if failpoints.hook else 0
+        files.write(self._fd, data[:torn_at])
+        hit("journal.write.torn")
+        files.write(self._fd, data[torn_at:])
+        hit("journal.sync.before")
+        files.sync(self._fd)
+        hit("journal.sync.after")
+
+    async def _give_up(self, batch: list[_Waiting], error: Exception) -> None:
+        """After a failed write or sync the kernel may have dropped pages, so nothing more goes into this file.
+
+        What was refused is cut off, else its positions are not used again: a record may then appear that nobody was promised,
+        but never two under one position.
+        """
+        try:
+            cut = await self._journal.run(self._abandon)
+        except StoreClosed:
+            cut = False
+        batch += self._pending
+        self._pending = []
+        self._given = self.position if cut else batch[-1].position
+        file, self.file = self.file, None
+        if file is not None and file.count:
+            self._retired(file)
+        self._journal.give(sum(len(w.data) for w in batch))
+        refusal = f"the update could not be made durable: {error}"
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_exception(StoreUnavailable(refusal, hint="free or repair the disk; then it goes on by itself"))
+
+    def _abandon(self) -> bool:
+        files, fd, self._fd = self._journal.files, self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                files.close(fd)
+        if self.file is None:
+            return True
+        try:
+            if self.file.count:
+                files.truncate(self.file.path, self.file.size)
+            else:
+                files.unlink(self.file.path)
+                files.sync_dir(self.file.path.parent)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,119 @@
+"""How one update is written: a frame that tells a whole record from a torn or a damaged one. Pure.
+
+A frame, little endian (see docs/reference/ystore-format.md)::
+
+    0  magic     4   b"YsR" and the format version, 1
+    4  crc       4   CRC32C of everything after this field
+    8  length    4   bytes of author and update together
+    12 position  8   from 1, strictly growing in a log
+    20 at        8   IEEE double, Unix seconds, for people only: order is by position
+    28 author    2   bytes of the author
+    30 reserved  2   zero
+    32 author in UTF-8, then the update
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import google_crc32c
+
+MAGIC = b"YsR\x01"
+_HEAD = struct.Struct("<4sIIQdHH")
+_CHECKED_FROM = 8
+MAX_UPDATE = 2**32 - 2**17
+"""Bytes; the length field has 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One update in the log. ``at`` is Unix seconds by the writer's clock, ``author`` whatever the caller passed."""
+
+    position: int
+    author: str
+    at: float
+    update: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What the bytes of a log hold. ``good_end`` is the offset behind the last record that may be trusted.
+
+    ``damaged`` means whole records stand behind a bad one: not a torn write but a changed byte. ``highest`` is the
+    highest position among those and the good ones, so that no position is given out twice.
+    """
+
+    records: list[Record]
+    good_end: int
+    damaged: bool
+    highest: int
+
+
+def encode(record: Record) -> bytes:
+    """Raises ValueError for what the frame cannot hold."""
+    author = record.author.encode()
+    if len(author) > 0xFFFF:
+        raise ValueError("author is longer than 65535 bytes")
+    if not 0 < record.position < 2**63:
+        raise ValueError(f"not a position: {record.position}")
+    if len(record.update) > MAX_UPDATE:
+        raise ValueError("update is longer than 4 GiB")
+    if not math.isfinite(record.at):
+        raise ValueError("time is not a finite number")
+    head = _HEAD.pack(MAGIC, 0, len(author) + len(record.update), record.position, record.at, len(author), 0)
+    body = b"".join((head[_CHECKED_FROM:], author, record.update))
+    return b"".join((MAGIC, google_crc32c.value(body).to_bytes(4, "little"), body))
+
+
+def decode(data: bytes, offset: int = 0) -> tuple[Record, int] | None:
+    """The record at `offset` and the offset behind it, or None if no whole and sound record starts there."""
+    if len(data) - offset < _HEAD.size:
+        return None
+    magic, crc, length, position, at, author_length, reserved = _HEAD.unpack_from(data, offset)
+    start = offset + _HEAD.size
+    end = start + length
+    if magic != MAGIC or end > len(data) or author_length > length or reserved:
+        return None
+    if google_crc32c.value(data[offset + _CHECKED_FROM : end]) != crc:
+        return None
+    try:
+        author = data[start : start + author_length].decode()
+    except UnicodeDecodeError:
+        return None
+    return Record(position, author, at, data[start + author_length : end]), end
+
+
+def read(data: bytes) -> Iterator[tuple[Record, int]]:
+    """Records from the start, each with the offset behind it, up to the first that is not sound or not in order."""
+    offset, last = 0, 0
+    while (found := decode(data, offset)) is not None and found[0].position > last:
+        last, offset = found[0].position, found[1]
+        yield found
+
+
+def scan(data: bytes) -> Scan:
+    """The good prefix of a log, and whether what follows it is a torn write or damage."""
+    records, good_end = [], 0
+    for record, end in read(data):
+        records.append(record)
+        good_end = end
+    last = records[-1].position if records else 0
+    behind = _highest_behind(data, good_end, last)
+    return Scan(records, good_end, behind > 0, max(last, behind))
+
+
+def _highest_behind(data: bytes, offset: int, last: int) -> int:
+    """Highest position of a sound record behind the damage at `offset`, 0 if there is none.
+
+    Bytes of an update may look like a record; a position that could not have been reached in that room is not believed.
+    """
+    tail, highest = len(data) - offset, 0
+    while (offset := data.find(MAGIC, offset + 1)) >= 0:
+        found = decode(data, offset)
+        if found and (last == 0 or found[0].position <= last + tail // _HEAD.size + 1):
+            highest = max(highest, found[0].position)
+            offset = found[1] - 1
+    return highest
