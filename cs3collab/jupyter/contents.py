@@ -31,6 +31,7 @@ from cs3collab.jupyter import notebooks, paths
 from cs3collab.jupyter.checkpoints import CS3Checkpoints
 from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encode_content, kind, model
 from cs3collab.jupyter.paths import Home, OCMShare, VirtualFolder
+from cs3collab.jupyter.places import Resolved
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.jupyter.uploads import Uploads
 from cs3collab.types import FileInfo, NotLatest, Ref, Role
@@ -88,6 +89,13 @@ class CS3ContentsManager(AsyncContentsManager):
 
     def info_string(self) -> str:
         return f"Serving notebooks from CS3 storage at {self.settings.gateway}"
+
+    async def resolve(self, path: str) -> Resolved:
+        """What a room needs to know of the file at an API path, asked of storage now; ``.target()`` is what to join.
+
+        Raises `cs3collab.errors`, not `HTTPError`: `NotFound`, `InvalidInput`, `NotAuthenticated`, `Unavailable`.
+        """
+        return await self.places.resolve(path)
 
     # What is there
 

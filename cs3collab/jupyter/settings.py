@@ -20,6 +20,7 @@ from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
 from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated
 from cs3collab.jupyter.paths import PathIds
+from cs3collab.jupyter.places import Places
 from cs3collab.types import User
 
 _shared: weakref.WeakValueDictionary[str, CS3Settings] = weakref.WeakValueDictionary()
@@ -74,6 +75,7 @@ class CS3Settings(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ids = PathIds()
+        self.places = Places(self.session, self.ids, site=self.site)
         self._user: User | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Session] | None = None
@@ -120,6 +122,7 @@ class CS3Settings(LoggingConfigurable):
             return
         opening.cancel()
         done = await asyncio.gather(opening, return_exceptions=True)
+        await self.places.close()
         if isinstance(done[0], Session):
             await done[0].gateway.close()
 
