@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from cs3collab import __version__, telemetry
 from cs3collab.errors import CollabError
+from ystore.errors import StoreError
 
 
 class Command(Protocol):
@@ -48,7 +51,7 @@ COMMANDS = {
     "gateway": Entry(
         "cs3collab.gateway.command",
         "serve a plain folder as CS3 storage",
-        "cs3collab gateway --root ./storage --users users.toml",
+        "cs3collab gateway --root ./storage --users users.json",
     ),
 }
 
@@ -57,10 +60,10 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, the command's own code, 1 for a `CollabError`, 2 for bad usage, 130 after Ctrl-C."""
+    """Runs one command. Returns 0, the command's own code, 1 for an error it names, 2 for bad usage, 130 after Ctrl-C."""
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
-    except CollabError as error:
+    except (CollabError, StoreError) as error:
         print(f"cs3collab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -77,7 +80,26 @@ def _main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     telemetry.configure_logging(args.log_level, args.log_json)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(load(args.command).run(args))
+        return runner.run(_until_terminated(load(args.command).run(args)))
+
+
+async def _until_terminated(work: Coroutine[object, object, int]) -> int:
+    """SIGTERM, as systemd and Kubernetes send it, ends a command as Ctrl-C does; having stopped on request is success: 0."""
+    task = asyncio.ensure_future(work)
+    terminated = asyncio.Event()
+
+    def stop() -> None:
+        terminated.set()
+        task.cancel()
+
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated.is_set():
+            return 0
+        raise
 
 
 class _LazyParser(argparse.ArgumentParser):

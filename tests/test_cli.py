@@ -14,6 +14,7 @@ import pytest
 
 from cs3collab import __version__, cli
 from cs3collab.errors import CollabError, NotFound
+from ystore.errors import StoreError, StoreLocked
 
 
 @pytest.fixture
@@ -79,11 +80,12 @@ def test_the_commands_code_is_the_exit_code(command: types.ModuleType, argv: lis
             CollabError("port 8080 is in use", hint="choose another with --port"),
             "port 8080 is in use (choose another with --port)",
         ),
-        (NotFound("no such file: users.toml"), "no such file: users.toml"),
+        (NotFound("no such file: users.json"), "no such file: users.json"),
+        (StoreLocked("the store is open", hint="stop the other relay"), "the store is open (stop the other relay)"),
     ],
 )
 def test_an_error_is_one_line_and_one(
-    command: types.ModuleType, capsys: pytest.CaptureFixture[str], error: CollabError, line: str
+    command: types.ModuleType, capsys: pytest.CaptureFixture[str], error: CollabError | StoreError, line: str
 ) -> None:
     async def fail(args: argparse.Namespace) -> int:
         raise error
@@ -102,6 +104,23 @@ def test_an_interrupt_is_silent(command: types.ModuleType, capsys: pytest.Captur
     command.run = interrupted  # type: ignore[attr-defined]
     assert cli.main(["probe"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_termination_lets_the_command_clean_up_and_is_no_failure(command: types.ModuleType) -> None:
+    cleaned = []
+
+    async def terminated(args: argparse.Namespace) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(True)
+        return 5
+
+    command.run = terminated  # type: ignore[attr-defined]
+    assert cli.main(["probe"]) == 0
+    assert cleaned
 
 
 def test_a_missing_module_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
