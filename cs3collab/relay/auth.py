@@ -1,17 +1,18 @@
 """The gatekeeper: turns a credential and a target into an admission at our own storage, or into where to ask instead.
 
-Storage decides. A bearer token is shown to our gateway (WhoAmI, then Stat's permission_set). An OCM share's credential becomes a
-scoped token of our gateway (``Authenticate("ocmshares", …)``); the role is the smaller of the token's and the file's, for Reva
+Storage decides. A bearer token is shown to our gateway (WhoAmI, then Stat). An OCM share's credential becomes
+a scoped token of our gateway (``Authenticate("ocmshares", …)``); the role is the smaller of the token's and the file's, as Reva
 v2.48 leaves one of them too high after a downgrade.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cs3collab.cs3 import shares
-from cs3collab.cs3.auth import OCMShareToken, TokenProvider, shared_resource, shared_role
+from cs3collab.cs3.auth import BearerToken, OCMShareToken, TokenProvider, shared_resource, shared_role
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -48,6 +49,11 @@ class Gatekeeper:
     async def identify(self, credential: Credential) -> None:
         """Proves a credential before anything is allocated for it. Raises `NotAuthenticated` or `Unavailable`."""
         await Session.open(self.gateway, self._tokens(_constant(credential), credential))
+
+    async def reachable(self) -> None:
+        """Raises `Unavailable` while our gateway does not answer."""
+        with contextlib.suppress(NotAuthenticated):
+            await Session(self.gateway, BearerToken("none")).whoami()
 
     def _tokens(self, credentials: Credentials, credential: Credential) -> TokenProvider:
         if credential.kind == "ocm":

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import random
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,123 +24,20 @@ from cs3collab.errors import (
 )
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.relay import protocol as p
-from cs3collab.relay.outbound import Outbound
-from cs3collab.rooms.room import SaveResult, Snapshot, Tasks
-from cs3collab.types import Credential, Lineage, Role, RoomStatus, Target, User
+from cs3collab.relay.channel import Credentials, LinkChannel, authorization
+from cs3collab.relay.outbound import Outbound, link_outbound
+from cs3collab.rooms.room import Snapshot, Tasks
+from cs3collab.types import Credential, Lineage, Role, RoomStatus, Target
 
 if TYPE_CHECKING:
     from cs3collab.rooms.replica import Replica
 
 log = logging.getLogger(__name__)
-Credentials = Callable[[], Awaitable[Credential]]
-"""Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
 R = TypeVar("R")
 
-RETRY_AFTER_REFUSAL_S = 2.0
+RENEW_EVERY_S = 30.0
+"""How soon after its rotation a new token goes up: tokens are renewed minutes before they end."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
-
-
-def authorization(credential: Credential) -> str:
-    """The upgrade's ``Authorization`` header."""
-    if credential.kind == "bearer":
-        return f"Bearer {credential.secret}"
-    return "OCM " + base64.b64encode(f"{credential.client_id}:{credential.secret}".encode()).decode()
-
-
-class LinkChannel:
-    """One user's way into one room. Survives reconnections: what is not acknowledged is sent again."""
-
-    def __init__(self, link: Link, number: int, target: Target, credentials: Credentials) -> None:
-        self._link = link
-        self.number = number
-        self.target = target
-        self.credentials = credentials
-        self.attached: p.Attached | None = None
-        self.ready = False
-        self.outbox_bytes = 0
-        self._outbox: OrderedDict[int, tuple[bytes, asyncio.Future[int]]] = OrderedDict()
-        self._seq = count(1)
-        self.on_role: Callable[[Role, str], None] = lambda role, reason: None
-        self.on_detached: Callable[[CollabError], None] = lambda error: None
-
-    @property
-    def room(self) -> str:
-        assert self.attached is not None
-        return self.attached.room
-
-    @property
-    def user(self) -> User:
-        assert self.attached is not None
-        a = self.attached
-        return User(a.user_id, a.user_idp, a.username, a.display_name)
-
-    def push(self, update: bytes) -> Awaitable[int]:
-        seq = next(self._seq)
-        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._outbox[seq] = (update, durable)
-        self.outbox_bytes += len(update)
-        if self.ready:
-            self._link.send(p.Push(self.number, seq, update))
-        return durable
-
-    def resend(self) -> None:
-        """Everything unacknowledged, in order."""
-        for seq, (update, _) in self._outbox.items():
-            self._link.send(p.Push(self.number, seq, update))
-
-    def acknowledged(self, seq: int, position: int) -> None:
-        if (entry := self._outbox.pop(seq, None)) is not None:
-            self.outbox_bytes -= len(entry[0])
-            if not entry[1].done():
-                entry[1].set_result(position)
-
-    def refused(self, message: p.Refuse) -> None:
-        """What may pass later stays in the outbox; the rest is told to whoever waits."""
-        error = from_kind(message.kind, message.message, message.hint)
-        if error.http_status == 503:
-            self._link.tasks.start(self._retry(message.seq))
-            return
-        if (entry := self._outbox.pop(message.seq, None)) is not None:
-            self.outbox_bytes -= len(entry[0])
-            if not entry[1].done():
-                entry[1].set_exception(error)
-
-    async def _retry(self, seq: int) -> None:
-        await asyncio.sleep(RETRY_AFTER_REFUSAL_S)
-        if self.ready and (entry := self._outbox.get(seq)) is not None:
-            self._link.send(p.Push(self.number, seq, entry[0]))
-
-    def awareness(self, update: bytes) -> None:
-        if self.ready:
-            self._link.send(p.Speak(self.number, update))
-
-    async def save(self) -> SaveResult:
-        if not self.ready:
-            return SaveResult(
-                "failed", message="the home site cannot be reached; your edits are kept and go up when it is back"
-            )
-        try:
-            saved = await self._link.request(lambda request: p.Save(request, self.number), p.Saved)
-        except CollabError as error:
-            return SaveResult("failed", message=str(error))
-        return SaveResult(saved.status, saved.position, saved.etag, saved.message)
-
-    def pending(self) -> list[bytes]:
-        return [update for update, _ in self._outbox.values()]
-
-    def close(self) -> None:
-        self._link.drop(self)
-        for _, durable in self._outbox.values():
-            durable.cancel()
-        self._outbox.clear()
-
-    def fail(self, error: CollabError) -> None:
-        for _, durable in self._outbox.values():
-            if not durable.done():
-                durable.set_exception(error)
-                durable.exception()  # whoever waits sees it; nobody waiting is no leak
-        self._outbox.clear()
-        self.on_detached(error)
 
 
 class Link:
@@ -157,11 +52,12 @@ class Link:
         self._numbers = count(1)
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._request_numbers = count(1)
-        self._outbound: Outbound | None = None
+        self._outbound: Outbound[p.Message] | None = None
         self._http: aiohttp.ClientSession | None = None
         self._connecting = asyncio.Lock()
+        self._coming_back: asyncio.Task[None] | None = None
         self._closed = False
-        self.online = False
+        self.tasks.start(self._renew_for_ever())
 
     async def attach(self, target: Target, credentials: Credentials) -> LinkChannel:
         """Opens a channel. Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `PeerUnavailable`, …"""
@@ -178,6 +74,7 @@ class Link:
         return channel
 
     async def _attach(self, channel: LinkChannel, credential: Credential) -> p.Attached:
+        channel.shown = credential
         return await self.request(
             lambda request: p.attach_message(request, channel.number, channel.target, credential),
             p.Attached,
@@ -248,11 +145,10 @@ class Link:
         if ws.protocol != p.SUBPROTOCOL:
             await ws.close()
             raise PeerUnavailable("the relay does not speak our protocol version", hint="upgrade the older side")
-        self._outbound = Outbound(ws, limit_bytes=self._limits.outbox_bytes * 2)
-        self.online = True
+        self._outbound = link_outbound(ws, self._limits.outbox_bytes * 2)
         self.tasks.start(self._read(ws, self._outbound))
 
-    async def _read(self, ws: aiohttp.ClientWebSocketResponse, outbound: Outbound) -> None:
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse, outbound: Outbound[p.Message]) -> None:
         reason = "the connection to the home site was lost; edits are kept"
         try:
             async for frame in ws:
@@ -263,7 +159,7 @@ class Link:
         except CollabError as error:
             reason = str(error)
         finally:
-            self._outbound, self.online = None, False
+            self._outbound = None
             outbound.stop()
             with contextlib.suppress(Exception):
                 await ws.close()
@@ -319,42 +215,49 @@ class Link:
             channel.ready = False
         for replica in self.rooms.values():
             replica.on_offline(reason)
-        if self._channels and not self._closed:
-            self.tasks.start(self._reconnect())
+        if self._channels and not self._closed and (self._coming_back is None or self._coming_back.done()):
+            self._coming_back = self.tasks.start(self._reconnect())
 
     async def _reconnect(self) -> None:
         delay = FIRST_RETRY_S
-        while self._channels and not self._closed and self._outbound is None:
+        while not self._closed and any(not channel.ready for channel in self._channels.values()):
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LAST_RETRY_S)
-            for channel in list(self._channels.values()):
-                try:
-                    await self._connected(await channel.credentials())
-                    break
-                except CollabError as error:
-                    log.info("no link to %s yet: %s", self.url, error)
-                    if isinstance(error, PeerUnavailable):
-                        break
-        if self._outbound is not None:
-            await self._reattach()
+            if await self._connected_with_any() and await self._reattach():
+                delay = FIRST_RETRY_S
 
-    async def _reattach(self) -> None:
-        """Puts the channels on the new connection. A site that is not ready yet is asked again; a refusal ends the channel."""
-        while waiting := [channel for channel in self._channels.values() if channel.attached and not channel.ready]:
-            for channel in waiting:
-                try:
-                    await self._attach_again(channel)
-                except Unavailable as error:
-                    log.info("cannot attach again yet: %s", error)
-                except CollabError as error:
-                    self._channels.pop(channel.number, None)
-                    channel.fail(error)
-            if self._outbound is None:
-                return
-            if any(not channel.ready for channel in waiting if channel.number in self._channels):
-                await asyncio.sleep(RETRY_AFTER_REFUSAL_S)
-        for replica in list(self.rooms.values()):
-            self.tasks.start(replica.resync())
+    async def _connected_with_any(self) -> bool:
+        """One credential that is still good brings the connection back; the others are shown on it later."""
+        for channel in list(self._channels.values()):
+            try:
+                await self._connected(await channel.credentials())
+            except PeerUnavailable as error:
+                log.info("no link to %s yet: %s", self.url, error)
+                return False
+            except CollabError as error:
+                log.warning("no link to %s with the credential of one user: %s", self.url, error)
+            else:
+                return True
+        return False
+
+    async def _reattach(self) -> bool:
+        """Puts the channels on the new connection, and says whether all got on.
+
+        A refusal ends a channel, a site that is not ready yet is asked again.
+        """
+        back: set[str] = set()
+        for channel in [channel for channel in self._channels.values() if channel.attached and not channel.ready]:
+            try:
+                await self._attach_again(channel)
+                back.add(channel.room)
+            except Unavailable as error:
+                log.info("cannot attach again yet: %s", error)
+            except CollabError as error:
+                self._channels.pop(channel.number, None)
+                channel.fail(error)
+        for room in back & self.rooms.keys():
+            self.tasks.start(self.rooms[room].resync())
+        return all(channel.ready for channel in self._channels.values())
 
     async def _attach_again(self, channel: LinkChannel) -> None:
         before = channel.attached
@@ -363,6 +266,23 @@ class Link:
         channel.on_role(Role(channel.attached.role), channel.attached.reason)
         if before is not None and before.lineage == channel.attached.lineage:
             channel.resend()
+
+    async def _renew_for_ever(self) -> None:
+        """Shows the relay each token that was rotated, before the one it holds ends."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            for channel in [channel for channel in self._channels.values() if channel.ready]:
+                try:
+                    await self._renew(channel)
+                except CollabError as error:
+                    log.warning("a credential could not be renewed at %s: %s", self.url, error)
+
+    async def _renew(self, channel: LinkChannel) -> None:
+        now = await channel.credentials()
+        if now != channel.shown:
+            number = channel.number
+            await self.request(lambda request: p.Renew(request, number, now.kind, now.client_id, now.secret), p.Renewed)
+            channel.shown = now
 
     async def close(self) -> None:
         self._closed = True

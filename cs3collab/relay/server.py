@@ -15,7 +15,7 @@ from aiohttp import web
 from cs3collab.errors import CollabError, InvalidInput, NotFound, Overloaded, ProtocolViolation
 from cs3collab.limits import Limits
 from cs3collab.relay import protocol as p
-from cs3collab.relay.outbound import Outbound
+from cs3collab.relay.outbound import link_outbound
 from cs3collab.rooms.registry import Registry
 from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Credential, RoomStatus
@@ -78,7 +78,7 @@ class Connection:
         self._unanswered_bytes = 0
         self._room_for_more = asyncio.Event()
         self._room_for_more.set()
-        self.outbound = Outbound(ws, limit_bytes=limits.outlet_bytes + limits.document_bytes)
+        self.outbound = link_outbound(ws, limits.outlet_bytes + limits.document_bytes)
 
     async def run(self) -> None:
         try:

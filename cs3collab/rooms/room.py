@@ -151,6 +151,8 @@ class Room(ABC):
 
     def check(self, seat: Seat, update: bytes) -> None:
         """Raises `NotAuthorized` for viewers and `Overloaded` past the size bound: the same rule at every hop."""
+        if seat.number not in self.seats:
+            raise NotAuthorized("you are no longer in this document", hint="open it again")
         if seat.role < Role.EDITOR:
             raise NotAuthorized(seat.reason or "you may read this document, but not edit it", hint="create a copy to edit it")
         if len(update) > self.limits.update_bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, Overloaded, Unavailable
+from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, Overloaded, PeerUnavailable, Unavailable
 from cs3collab.rooms.lib0 import EMPTY_UPDATE, Reader, write_var_bytes, write_var_uint
 from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Role, RoomStatus
@@ -32,11 +32,11 @@ def raw_message(value: dict[str, Any]) -> bytes:
 
 
 class YSocket:
-    """An `Outlet`. ``send`` must not block; ``close`` takes a websocket close code and a reason."""
+    """An `Outlet` that begins to speak with `start`. ``raw`` says whether the client understands type 2 as Jupyter does."""
 
-    def __init__(self, send: Callable[[bytes], None], close: Callable[[int, str], None], *, raw: bool) -> None:
-        self._send = send
-        self._close = close
+    def __init__(self, *, raw: bool) -> None:
+        self._send: Callable[[bytes], None] = lambda message: None
+        self._close: Callable[[int, str], None] = lambda code, reason: None
         self._raw = raw
         self._tasks = Tasks("y-websocket client")
         self._pending = 0
@@ -47,11 +47,18 @@ class YSocket:
         self.room: Room
         self.seat: Seat
 
-    async def start(self, room: Room, seat: Seat) -> None:
+    def sit(self, room: Room, seat: Seat) -> None:
+        """Right after joining."""
         self.room, self.seat = room, seat
         seat.on_role = lambda role, reason: self._status_soon()
         seat.on_end = self.closed
-        self._send(sync_message(STEP1, await room.document.state()))
+
+    async def start(self, send: Callable[[bytes], None], close: Callable[[int, str], None]) -> None:
+        """``send`` must not block; ``close`` takes a websocket close code and a reason."""
+        self._send, self._close = send, close
+        if self.seat.number not in self.room.seats:
+            self.closed(PeerUnavailable("the document was closed while it was being opened", hint="open it again"))
+        self._send(sync_message(STEP1, await self.room.document.state()))
 
     def receive(self, message: bytes) -> None:
         """Takes one message of the client. Raises `InvalidInput` for what is not the protocol."""

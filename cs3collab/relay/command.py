@@ -1,0 +1,39 @@
+"""``cs3collab relay``: serves the live documents of one site until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from cs3collab.relay.config import load
+from cs3collab.relay.service import open_relay
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the relay's TOML file")
+    parser.add_argument("--port", type=int, help="listen here instead of serve.port; 0 takes a free one")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write the relay's URL here once it serves")
+    parser.add_argument("--check", action="store_true", help="only say whether the configuration can be used")
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Returns 0 after SIGTERM or SIGINT; documents are saved before."""
+    config = load(args.config)
+    if args.port is not None:
+        config.serve.port = args.port
+    if args.check:
+        print(f"{args.config}: fine")
+        return 0
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_relay(config) as url:
+        print(f"cs3collab relay of {config.site} serves at {url}", file=sys.stderr, flush=True)
+        if args.ready_file is not None:
+            await asyncio.to_thread(args.ready_file.write_text, url + "\n", encoding="ascii")
+        await stop.wait()
+        print("cs3collab relay: saving open documents", file=sys.stderr, flush=True)
+    return 0

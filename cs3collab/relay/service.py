@@ -1,0 +1,208 @@
+"""The relay as an HTTP service: links of peers, plain y-websocket clients, and what an operator's tools ask."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from cs3collab import telemetry
+from cs3collab.cs3.auth import provider_from
+from cs3collab.cs3.blobs import CS3Blobs
+from cs3collab.cs3.files import Files
+from cs3collab.cs3.gateway import Gateway
+from cs3collab.cs3.session import Session
+from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated, Overloaded
+from cs3collab.limits import Limits
+from cs3collab.relay import protocol as p
+from cs3collab.relay.auth import Gatekeeper
+from cs3collab.relay.channel import credential_of
+from cs3collab.relay.config import RelayConfig, limits_of
+from cs3collab.relay.node import Node, describe, local_only, open_node
+from cs3collab.relay.outbound import plain_outbound
+from cs3collab.relay.server import Connection
+from cs3collab.rooms.ysocket import YSocket
+from cs3collab.types import Credential, RoomId, SiteId, Target
+from ystore import BlobStore
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MAX_CONNECTIONS = 20_000
+
+
+class Relay:
+    """The routes. One per process; `open_relay` builds it."""
+
+    def __init__(self, node: Node, gatekeeper: Gatekeeper, limits: Limits) -> None:
+        self._node = node
+        self._gatekeeper = gatekeeper
+        self._limits = limits
+        self._open: set[web.WebSocketResponse] = set()
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[errors_as_json])
+        app.router.add_get(p.LINK_PATH, self.link)
+        app.router.add_get("/y/{room}", self.plain)
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/metrics", self.metrics)
+        app.on_shutdown.append(self._hang_up)
+        return app
+
+    async def link(self, request: web.Request) -> web.StreamResponse:
+        """A Jupyter server or another relay."""
+        await self._known(request)
+        ws = await self._accept(request, protocols=(p.SUBPROTOCOL,))
+        with telemetry.LINKS.track_inprogress():
+            try:
+                await Connection(ws, self._node.registry, self._limits).run()
+            finally:
+                self._open.discard(ws)
+        return ws
+
+    async def plain(self, request: web.Request) -> web.StreamResponse:
+        """Any Yjs client that can send a bearer token: ``/y/{format}:{type}:{file_id}``."""
+        credential = await self._known(request)
+        room_id = RoomId.parse(request.match_info["room"])
+        target = Target(room_id.format, room_id.type, None if credential.kind == "ocm" else room_id.resource_id)
+
+        async def credentials() -> Credential:
+            return credential
+
+        socket = YSocket(raw=False)
+        room, seat = await self._node.registry.join(target, credentials, lambda room: socket)
+        socket.sit(room, seat)
+        try:
+            if room.id != room_id:
+                raise InvalidInput("your credential is for another document", hint=f"it opens {room.id}")
+            ws = await self._accept(request)
+            outbound = plain_outbound(ws, self._limits.outlet_bytes + self._limits.document_bytes)
+            try:
+                await socket.start(outbound.send, outbound.close)
+                await _listen(ws, socket)
+            finally:
+                outbound.stop()
+                self._open.discard(ws)
+        finally:
+            await socket.stop()
+        return ws
+
+    async def _known(self, request: web.Request) -> Credential:
+        """Before anything is allocated for a peer, our gateway must know who it is."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            raise Overloaded("too many connections", hint="try again later")
+        credential = credential_of(request.headers.get("Authorization", ""))
+        await self._gatekeeper.identify(credential)
+        return credential
+
+    async def _accept(self, request: web.Request, protocols: tuple[str, ...] = ()) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(
+            max_msg_size=self._limits.update_bytes + 2**20, heartbeat=20, compress=False, protocols=protocols
+        )
+        await ws.prepare(request)
+        self._open.add(ws)
+        return ws
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The process lives and its event loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """The gateway answers, so documents can be opened."""
+        await self._gatekeeper.reachable()
+        return web.json_response({"status": "ok", "rooms": len(self._node.registry.rooms)})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=telemetry.exposition(), content_type="text/plain", charset="utf-8")
+
+    async def _hang_up(self, app: web.Application) -> None:
+        await asyncio.gather(*(ws.close(code=1012, message=b"the relay restarts") for ws in list(self._open)))
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Our errors with their HTTP status; anything else is logged and says nothing about the inside."""
+    try:
+        return await handler(request)
+    except CollabError as error:
+        telemetry.REJECTED.labels(error.kind).inc()
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else None
+        return web.json_response(describe(error), status=error.http_status, headers=headers)
+
+
+async def _listen(ws: web.WebSocketResponse, socket: YSocket) -> None:
+    async for frame in ws:
+        if frame.type is not aiohttp.WSMsgType.BINARY:
+            break
+        try:
+            socket.receive(frame.data)
+        except CollabError as error:
+            await ws.close(code=error.close_code, message=str(error).encode()[:123])
+
+
+@asynccontextmanager
+async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
+    """Serves until the context ends; gives the base URL. Raises `CollabError` for what the operator has to correct."""
+    limits, site = limits_of(config), SiteId(config.site)
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(
+            Gateway(config.gateway.address, tls=config.gateway.tls, ca=Path(config.gateway.ca) if config.gateway.ca else None)
+        )
+        gatekeeper = Gatekeeper(site, gateway, config.relays)
+        service = await _service_account(gateway, config)
+        folder = config.store.cs3.rstrip("/")
+
+        async def blobs(file_id: str) -> BlobStore | None:
+            return CS3Blobs(service, f"{folder}/{file_id}") if service is not None and folder else await local_only(file_id)
+
+        node = await stack.enter_async_context(
+            open_node(
+                site=site,
+                directory=Path(config.store.directory),
+                admit=gatekeeper.admit,
+                blobs=blobs,
+                service=service,
+                limits=limits,
+            )
+        )
+        runner = web.AppRunner(Relay(node, gatekeeper, limits).app(), access_log=None, shutdown_timeout=5)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        yield await _bind(runner, config)
+
+
+async def _service_account(gateway: Gateway, config: RelayConfig) -> Files | None:
+    """Raises `InvalidInput` or `NotAuthenticated` when it is configured and cannot log in."""
+    account = config.service_account
+    if account is None:
+        return None
+    try:
+        secret = (await asyncio.to_thread(Path(account.secret_file).read_text, encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read service_account.secret_file: {error}", hint="a file with the secret alone") from error
+    tokens = provider_from(gateway, kind=account.auth, client_id=account.client_id, secret=secret)
+    return Files(await Session.open(gateway, tokens))
+
+
+async def _bind(runner: web.AppRunner, config: RelayConfig) -> str:
+    serve = config.serve
+    context = None
+    if serve.tls_certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(serve.tls_certificate, serve.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput(
+                f"serve.tls_certificate cannot be used: {error}", hint="PEM files of a chain and its key"
+            ) from error
+    try:
+        await web.TCPSite(runner, serve.host, serve.port, ssl_context=context).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidInput(f"cannot listen on {serve.host}:{serve.port}: {reason}", hint="choose another serve.port") from error
+    port = runner.addresses[0][1]
+    return f"{'https' if context else 'http'}://{serve.host}:{port}"
