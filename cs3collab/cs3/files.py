@@ -121,7 +121,7 @@ class Files:
 
     async def list(self, ref: Ref) -> builtins.list[FileInfo]:
         """The children of a folder, in the gateway's order."""
-        infos = await self._pages("ListContainer", api.ListContainerRequest(ref=convert.to_ref(ref)), "infos")
+        infos = await self.session.pages("ListContainer", api.ListContainerRequest(ref=convert.to_ref(ref)), "infos")
         return [convert.from_info(info) for info in infos]
 
     async def mkdir(self, ref: Ref) -> None:
@@ -143,7 +143,7 @@ class Files:
 
     async def versions(self, ref: Ref) -> builtins.list[Version]:
         """Earlier contents, newest first. Raises `NotAuthorized` for receivers of a share (Reva v2)."""
-        found = await self._pages("ListFileVersions", api.ListFileVersionsRequest(ref=convert.to_ref(ref)), "versions")
+        found = await self.session.pages("ListFileVersions", api.ListFileVersionsRequest(ref=convert.to_ref(ref)), "versions")
         return sorted((Version(v.key, v.size, float(v.mtime)) for v in found), key=lambda v: v.mtime, reverse=True)
 
     async def read_version(self, ref: Ref, key: str, *, max_bytes: int) -> bytes:
@@ -185,7 +185,7 @@ class Files:
 
     async def spaces(self) -> builtins.list[Space]:
         """The storage spaces this user sees."""
-        found = await self._pages("ListStorageSpaces", spaces_api_pb2.ListStorageSpacesRequest(), "storage_spaces")
+        found = await self.session.pages("ListStorageSpaces", spaces_api_pb2.ListStorageSpacesRequest(), "storage_spaces")
         return [_space(space) for space in found]
 
     async def path_of(self, resource_id: ResourceId) -> str:
@@ -207,7 +207,7 @@ class Files:
 
     async def recycled(self, ref: Ref) -> builtins.list[Recycled]:
         """What was deleted below `ref`, usually the home."""
-        found = await self._pages("ListRecycle", api.ListRecycleRequest(ref=convert.to_ref(ref)), "recycle_items")
+        found = await self.session.pages("ListRecycle", api.ListRecycleRequest(ref=convert.to_ref(ref)), "recycle_items")
         return [
             Recycled(i.key, i.ref.path, convert.is_container(i.type), i.size, convert.from_timestamp(i.deletion_time))
             for i in found
@@ -224,15 +224,6 @@ class Files:
     async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
         ticket = await transfer.initiate_download(self.session, request)
         return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
-
-    async def _pages(self, method: str, request: Any, field: str) -> builtins.list[Any]:
-        found: builtins.list[Any] = []
-        while True:
-            response = await self.session.call(method, request)
-            found.extend(getattr(response, field))
-            if not response.next_page_token:
-                return found
-            request.page_token = response.next_page_token
 
 
 def _space(space: Any) -> Space:

@@ -64,6 +64,16 @@ class Session:
                 raise
         return await self.gateway.call(method, request, token=await self._renewed(token), timeout_s=timeout_s)
 
+    async def pages(self, method: str, request: Any, field: str) -> list[Any]:
+        """The entries of `field` of all pages of a listing."""
+        found: list[Any] = []
+        while True:
+            response = await self.call(method, request)
+            found.extend(getattr(response, field))
+            if not response.next_page_token:
+                return found
+            request.page_token = response.next_page_token
+
     async def _accepted(self, token: str) -> bool:
         expiry = token_expiry(token)
         if expiry is not None and expiry <= time.time():

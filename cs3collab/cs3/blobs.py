@@ -1,0 +1,108 @@
+"""Blobs in a folder on CS3: what `ystore.blobs.BlobStore` asks for."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import posixpath
+from typing import Final
+
+from cs3collab.cs3.files import Files
+from cs3collab.errors import AlreadyExists, Conflict, NotFound
+from cs3collab.types import Etag, FileInfo, NotLatest, Ref
+from ystore.errors import BlobConflict, BlobNotFound
+
+_LARGEST_BYTES: Final = 2**30
+"""Far beyond any snapshot (`cs3collab.limits.Limits.document_bytes`)."""
+
+
+class CS3Blobs:
+    """Blobs as files below `folder`, which is made with the first `put`.
+
+    An upload becomes visible as a whole or not at all, and leaves no version behind where the storage lets us say so. Raises
+    `cs3collab.errors` beside what the port names. Deleted blobs go to the storage's recycle bin, which its operator empties.
+    """
+
+    def __init__(self, files: Files, folder: Ref, *, max_bytes: int = _LARGEST_BYTES) -> None:
+        self._files = files
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    async def get(self, name: str) -> bytes:
+        ref = self._ref(name)
+        try:
+            return await self._files.read(ref, max_bytes=self._max_bytes)
+        except NotFound as error:
+            raise BlobNotFound(name) from error
+
+    async def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        try:
+            return await self._put(name, data, if_absent, if_match)
+        except NotFound as error:
+            if if_match is not None:
+                raise BlobConflict(f"{name} is gone") from error
+        parent = posixpath.dirname(name)
+        await self._make(self._ref(parent) if parent else self._folder)
+        return await self._put(name, data, if_absent, if_match)
+
+    async def _put(self, name: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
+        etag = None if if_match is None else Etag(if_match)
+        answer = await self._files.write(self._ref(name), data, if_match=etag, if_absent=if_absent, keep_version=False)
+        if isinstance(answer, NotLatest):
+            raise BlobConflict(f"{name}: {answer.reason}")
+        return answer.etag
+
+    async def list(self, prefix: str) -> builtins.list[str]:
+        folders = [posixpath.dirname(prefix)]
+        found: builtins.list[str] = []
+        while folders:
+            folder = folders.pop()
+            for info in await self._children(folder):
+                name = posixpath.join(folder, info.name)
+                if info.is_dir and (name + "/").startswith(prefix):
+                    folders.append(name)
+                elif not info.is_dir and name.startswith(prefix):
+                    found.append(name)
+        return sorted(found)
+
+    async def delete(self, name: str) -> None:
+        with contextlib.suppress(NotFound):
+            await self._files.delete(self._ref(name))
+
+    async def _children(self, folder: str) -> builtins.list[FileInfo]:
+        try:
+            return await self._files.list(self._ref(folder) if folder else self._folder)
+        except NotFound:
+            return []
+
+    async def _make(self, folder: Ref) -> None:
+        """Makes `folder`, and what is above it as far as it is missing."""
+        try:
+            await self._files.mkdir(folder)
+            return
+        except AlreadyExists:
+            return
+        except (NotFound, Conflict):
+            parent = _above(folder)
+            if parent is None:
+                raise
+        await self._make(parent)
+        with contextlib.suppress(AlreadyExists):
+            await self._files.mkdir(folder)
+
+    def _ref(self, name: str) -> Ref:
+        if any(part.startswith(".") or not part for part in name.split("/")):
+            raise ValueError(f"not a blob name: {name!r}")
+        return _below(self._folder, name)
+
+
+def _below(folder: Ref, name: str) -> Ref:
+    return Ref(posixpath.join(folder.path, name), folder.resource_id)
+
+
+def _above(folder: Ref) -> Ref | None:
+    """The parent folder; None at the top of the name space or at a resource named by its id."""
+    path = posixpath.dirname(posixpath.normpath(folder.path))
+    if path in ("", "/") or posixpath.normpath(folder.path) == ".":
+        return None
+    return Ref(path, folder.resource_id)

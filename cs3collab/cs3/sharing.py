@@ -1,0 +1,191 @@
+"""The nouns of sharing, and what CS3 messages say of them. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from cs3.sharing.collaboration.v1beta1 import resources_pb2 as local_types
+from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm_types
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+
+from cs3collab.cs3 import convert
+from cs3collab.errors import InvalidInput
+from cs3collab.types import ResourceId, Role, SiteId, User
+
+
+class State(enum.Enum):
+    """What the recipient made of a share."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share that this user gave. A share with a group has no `grantee` but a `group`; ``ocm`` is one with another site."""
+
+    id: str
+    resource_id: ResourceId
+    role: Role
+    creator: User
+    grantee: User | None = None
+    group: str = ""
+    ocm: bool = False
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A share within the site that this user got. ``mount_point`` is its name among the user's shares, where the site says."""
+
+    id: str
+    resource_id: ResourceId
+    role: Role
+    owner: User
+    state: State
+    mount_point: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OCMReceived:
+    """A share of another site that this user got.
+
+    ``home`` is the domain of the site that holds the file; there the share is called ``remote_share_id``, and with ``shared_secret``
+    it is a login (`cs3collab.cs3.auth.OCMShareToken`). ``role`` is what the share promised when it was made, storage decides.
+    """
+
+    id: str
+    remote_share_id: str
+    name: str
+    owner: User
+    home: SiteId
+    shared_secret: str = field(repr=False)
+    role: Role
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A site of the mesh. ``services`` maps a kind (``OCM``, ``Webdav``, ``Gateway``) to its address."""
+
+    domain: SiteId
+    name: str
+    services: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """``token`` goes to a person at another site, who forwards it. ``expires_at`` in Unix seconds."""
+
+    token: str = field(repr=False)
+    description: str = ""
+    expires_at: float | None = None
+
+
+def domain_of(user: User) -> SiteId:
+    """The domain of the site a user of the mesh belongs to: its idp, else what follows the last ``@`` of its id."""
+    idp = user.idp or (user.opaque_id.rpartition("@")[2] if "@" in user.opaque_id else "")
+    return SiteId(urlsplit(idp).netloc if "://" in idp else idp.rstrip("/"))
+
+
+def permissions(role: Role, *, is_dir: bool) -> Any:
+    """``ResourcePermissions`` of a share. Raises `InvalidInput` for `Role.NONE`, which nobody can be given."""
+    if role is Role.NONE:
+        raise InvalidInput("a share gives at least the right to read", hint="remove the share instead")
+    return convert.permissions_for(role, is_dir=is_dir)
+
+
+def access(role: Role, *, is_dir: bool) -> Any:
+    """The ``AccessMethod`` of an OCM share: WebDAV, the one every site knows."""
+    options = ocm_types.WebDAVAccessMethod(permissions=permissions(role, is_dir=is_dir))
+    return ocm_types.AccessMethod(webdav_options=options)
+
+
+def to_grantee(user: User) -> Any:
+    return storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=convert.to_user_id(user))
+
+
+def from_share(share: Any) -> Share:
+    return _given(share, convert.role_of(share.permissions.permissions), ocm=False)
+
+
+def from_ocm_share(share: Any) -> Share:
+    roles = [convert.role_of(way.webdav_options.permissions) for way in share.access_methods]
+    return _given(share, max(roles, default=Role.NONE), ocm=True)
+
+
+def from_received(received: Any) -> Received:
+    share = received.share
+    return Received(
+        id=share.id.opaque_id,
+        resource_id=convert.from_id(share.resource_id),
+        role=convert.role_of(share.permissions.permissions),
+        owner=convert.from_user_id(share.owner),
+        state=_LOCAL_STATES.get(received.state, State.UNKNOWN),
+        mount_point=received.mount_point.path,
+    )
+
+
+def from_ocm_received(share: Any) -> OCMReceived:
+    """The WebDAV protocol says secret and role; a share without one is for other uses and gets `Role.NONE`."""
+    role, secret = Role.NONE, ""
+    for protocol in share.protocols:
+        if protocol.WhichOneof("term") == "webdav_options":
+            dav = protocol.webdav_options
+            role, secret = (
+                max(convert.role_of(dav.permissions.permissions), convert.role_of(dav.share_permissions)),
+                dav.shared_secret,
+            )
+    creator, owner = convert.from_user_id(share.creator), convert.from_user_id(share.owner)
+    return OCMReceived(
+        id=share.id.opaque_id,
+        remote_share_id=share.remote_share_id,
+        name=share.name,
+        owner=owner if owner.opaque_id else creator,
+        home=domain_of(owner) or domain_of(creator),
+        shared_secret=secret,
+        role=role,
+        state=_OCM_STATES.get(share.state, State.UNKNOWN),
+    )
+
+
+def from_invite(token: Any) -> Invite:
+    expires_at = convert.from_timestamp(token.expiration) if token.HasField("expiration") else None
+    return Invite(token.token, token.description, expires_at)
+
+
+def from_provider(info: Any) -> Provider:
+    """Services by the name of their endpoint's type; the endpoint's path is a URL on Reva, else the host stands."""
+    services = {service.endpoint.type.name: service.endpoint.path or service.host for service in info.services}
+    return Provider(SiteId(info.domain), info.name, services)
+
+
+def _given(share: Any, role: Role, *, ocm: bool) -> Share:
+    to_group = share.grantee.type == storage.GRANTEE_TYPE_GROUP
+    return Share(
+        id=share.id.opaque_id,
+        resource_id=convert.from_id(share.resource_id),
+        role=role,
+        creator=convert.from_user_id(share.creator),
+        grantee=None if to_group else convert.from_user_id(share.grantee.user_id),
+        group=share.grantee.group_id.opaque_id if to_group else "",
+        ocm=ocm,
+        name=share.name if ocm else "",
+    )
+
+
+_LOCAL_STATES: Final = {
+    local_types.SHARE_STATE_PENDING: State.PENDING,
+    local_types.SHARE_STATE_ACCEPTED: State.ACCEPTED,
+    local_types.SHARE_STATE_REJECTED: State.REJECTED,
+}
+_OCM_STATES: Final = {
+    ocm_types.SHARE_STATE_PENDING: State.PENDING,
+    ocm_types.SHARE_STATE_ACCEPTED: State.ACCEPTED,
+    ocm_types.SHARE_STATE_REJECTED: State.REJECTED,
+}
