@@ -50,6 +50,11 @@ class Lease:
         return self._claim.phase
 
     @property
+    def held(self) -> bool:
+        """Whether there is a lock of ours to give up."""
+        return self._claim.phase in (Phase.HELD, Phase.REFRESHING)
+
+    @property
     def blocker(self) -> Lock | None:
         """The foreign lock that `acquire` ran into; None too when it was gone before we could look."""
         return self._claim.blocker

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
+import contextlib
 import hashlib
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -54,37 +53,21 @@ class Base:
         return cls(meta.get("base_etag", ""), meta.get("base_digest", ""), meta.get("attempted_digest", ""))
 
 
-class Theirs(enum.Enum):
-    """What the file holds when its etag is not the one we knew."""
-
-    SAME = "same"
-    """A touch, or the same notebook uploaded again."""
-    OURS = "ours"
-    """What we are about to write, or what we wrote without hearing that it worked."""
-    FOREIGN = "foreign"
+def digests(content: bytes) -> Iterator[str]:
+    """What `Rendered.digest` may be for a file: of a text, then of a notebook if it is one."""
+    yield hashlib.sha256(content).hexdigest()
+    with contextlib.suppress(NotANotebook):
+        yield notebook.digest(notebook.parse(content))
 
 
-def judge(theirs: str, ours: str, base: Base) -> Theirs:
-    """By digest. An empty digest equals nothing."""
-    if theirs and theirs in (ours, base.attempt):
-        return Theirs.OURS
-    return Theirs.SAME if theirs and theirs == base.digest else Theirs.FOREIGN
+def recognised(theirs: bytes, *, ours: str, base: Base, attempts: Iterable[str] = ()) -> str:
+    """The digest of a file whose etag we do not know, if its content is one we do; empty if somebody else wrote it.
 
-
-def digest(content: bytes) -> str:
-    """As `Rendered.digest` for a notebook; bytes that are none only equal themselves."""
-    try:
-        return notebook.digest(notebook.parse(content))
-    except NotANotebook:
-        return f"bytes:{hashlib.sha256(content).hexdigest()}"
-
-
-def is_empty(content: bytes) -> bool:
-    """A notebook in which nobody has written anything."""
-    try:
-        return not notebook.semantic(notebook.parse(content))["cells"]
-    except NotANotebook:
-        return False
+    Known are what it held before (a touch, the same notebook uploaded again), ``ours``, which is about to be written, and what
+    was written without an answer.
+    """
+    known = {ours, base.digest, base.attempt, *attempts} - {""}
+    return next((digest for digest in digests(theirs) if digest in known), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +105,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Backoff in seconds. After a short outage the file is saved within ``brief_s``, in a long one the storage is left alone."""
+    """Backoff in seconds. After a short outage the file is saved within ``brief_s``, in a long one the storage has peace."""
 
     first_s: float = 1.0
     brief_s: float = 8.0
@@ -155,21 +138,20 @@ _KEPT = "Edits are kept here and saved"
 
 def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
     """`error` in words; `lock` is the foreign lock if that is what is in the way."""
-    words = error.message if isinstance(error, CollabError) else str(error)
     match error:
         case LockHeld():
             until = lock.expires_at if lock else None
-            return Trouble(f"{_sentence(words)} {_KEPT} when the lock is gone.", holder_of(error), not_after=until)
+            return Trouble(f"{_sentence(error.message)} {_KEPT} when the lock is gone.", holder_of(error), not_after=until)
         case NotFound():
             return Trouble(f"The file was deleted or unshared. {_KEPT} when it is back.", slow=True)
         case NotAuthorized() | NotAuthenticated():
             return Trouble(f"Nobody present may write the file. {_KEPT} when somebody who may is here.")
         case NotANotebook() | Corrupt():
-            return Trouble(f"The document cannot be written: {words}. The file is as it was.", slow=True)
+            return Trouble(f"The document cannot be written: {error.message}. The file is as it was.", slow=True)
         case Conflict():
             return Trouble(_sentence(str(error)), slow=True)
         case _:
-            return Trouble(f"The file cannot be saved now: {words}. {_KEPT} as soon as that works.")
+            return Trouble(f"{_sentence(f'The file cannot be saved now: {error}')} {_KEPT} as soon as that works.")
 
 
 def holder_of(error: LockHeld) -> str:
@@ -199,10 +181,13 @@ _NAME_BYTES = 255
 """Longest file name on the file systems below (POSIX NAME_MAX on Linux)."""
 
 
-def conflict_name(name: str, mtime: float, who: str = "", nth: int = 0) -> str:
-    """``analysis.conflict-2026-11-21T07-40-00-someone.ipynb``: from the time of *their* change, so that it is found again."""
+def conflict_name(name: str, mtime: float, nth: int = 0) -> str:
+    """``analysis.conflict-2026-11-21T07-40-00-someone.ipynb``: from the time of *their* change, so that it is found again.
+
+    ``someone``, for CS3's Stat does not tell who wrote last. ``nth`` counts the names that were taken.
+    """
     path = PurePosixPath(name)
-    by = re.sub(r"[^\w.@-]+", "_", who)[:64].strip("._") or "someone"
-    tail = f".conflict-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(mtime))}-{by}{f'-{nth + 1}' if nth else ''}{path.suffix}"
+    when = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(mtime))
+    tail = f".conflict-{when}-someone{f'-{nth + 1}' if nth else ''}{path.suffix}"
     stem = path.stem.encode()[: _NAME_BYTES - len(tail.encode())].decode(errors="ignore")
     return f"{stem}{tail}"
