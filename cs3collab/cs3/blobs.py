@@ -17,15 +17,15 @@ _LARGEST_BYTES: Final = 2**30
 
 
 class CS3Blobs:
-    """Blobs as files below `folder`, which is made with the first `put`.
+    """Blobs as files below `folder` (a reference or a path), which is made with the first `put`.
 
     An upload becomes visible as a whole or not at all, and leaves no version behind where the storage lets us say so. Raises
     `cs3collab.errors` beside what the port names. Deleted blobs go to the storage's recycle bin, which its operator empties.
     """
 
-    def __init__(self, files: Files, folder: Ref, *, max_bytes: int = _LARGEST_BYTES) -> None:
+    def __init__(self, files: Files, folder: Ref | str, *, max_bytes: int = _LARGEST_BYTES) -> None:
         self._files = files
-        self._folder = folder
+        self._folder = Ref(folder) if isinstance(folder, str) else folder
         self._max_bytes = max_bytes
 
     async def get(self, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -41,22 +42,28 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A share within the site that this user got. ``mount_point`` is its name among the user's shares, where the site says."""
+    """A share within the site that this user got. ``name`` is empty where the site does not say, ``ctime`` in Unix seconds."""
 
     id: str
+    name: str
     resource_id: ResourceId
     role: Role
     owner: User
     state: State
-    mount_point: str = ""
+    ctime: float = 0.0
+
+    @property
+    def accepted(self) -> bool:
+        return self.state is State.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
 class OCMReceived:
     """A share of another site that this user got.
 
-    ``home`` is the domain of the site that holds the file; there the share is called ``remote_share_id``, and with ``shared_secret``
-    it is a login (`cs3collab.cs3.auth.OCMShareToken`). ``role`` is what the share promised when it was made, storage decides.
+    ``home`` is the domain of the site that holds the file. There the share is called ``remote_share_id``, and with
+    ``shared_secret`` it is a login (`cs3collab.cs3.auth.OCMShareToken`). ``role`` is what the share promised when it was made
+    (``ctime``, Unix seconds); storage decides.
     """
 
     id: str
@@ -67,15 +74,26 @@ class OCMReceived:
     shared_secret: str = field(repr=False)
     role: Role
     state: State
+    ctime: float = 0.0
+
+    @property
+    def accepted(self) -> bool:
+        return self.state is State.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A site of the mesh. ``services`` maps a kind (``OCM``, ``Webdav``, ``Gateway``) to its address."""
+    """A site of the mesh. ``services`` maps a kind in lower case (``ocm``, ``webdav``, ``gateway``) to its URL or address."""
 
     domain: SiteId
     name: str
     services: dict[str, str]
+
+    @property
+    def gateway(self) -> str:
+        """``host:port`` of its CS3 gateway, empty where the mesh does not say."""
+        address = self.services.get("gateway", "")
+        return urlsplit(address).netloc if "://" in address else address.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +141,12 @@ def from_received(received: Any) -> Received:
     share = received.share
     return Received(
         id=share.id.opaque_id,
+        name=posixpath.basename(received.mount_point.path.rstrip("/")),
         resource_id=convert.from_id(share.resource_id),
         role=convert.role_of(share.permissions.permissions),
         owner=convert.from_user_id(share.owner),
         state=_LOCAL_STATES.get(received.state, State.UNKNOWN),
-        mount_point=received.mount_point.path,
+        ctime=convert.from_timestamp(share.ctime),
     )
 
 
@@ -137,10 +156,9 @@ def from_ocm_received(share: Any) -> OCMReceived:
     for protocol in share.protocols:
         if protocol.WhichOneof("term") == "webdav_options":
             dav = protocol.webdav_options
-            role, secret = (
-                max(convert.role_of(dav.permissions.permissions), convert.role_of(dav.share_permissions)),
-                dav.shared_secret,
-            )
+            # cs3apis moved the permissions from one field to the other
+            role = max(convert.role_of(dav.permissions.permissions), convert.role_of(dav.share_permissions))
+            secret = dav.shared_secret
     creator, owner = convert.from_user_id(share.creator), convert.from_user_id(share.owner)
     return OCMReceived(
         id=share.id.opaque_id,
@@ -151,6 +169,7 @@ def from_ocm_received(share: Any) -> OCMReceived:
         shared_secret=secret,
         role=role,
         state=_OCM_STATES.get(share.state, State.UNKNOWN),
+        ctime=convert.from_timestamp(share.ctime),
     )
 
 
@@ -161,7 +180,7 @@ def from_invite(token: Any) -> Invite:
 
 def from_provider(info: Any) -> Provider:
     """Services by the name of their endpoint's type; the endpoint's path is a URL on Reva, else the host stands."""
-    services = {service.endpoint.type.name: service.endpoint.path or service.host for service in info.services}
+    services = {service.endpoint.type.name.lower(): service.endpoint.path or service.host for service in info.services}
     return Provider(SiteId(info.domain), info.name, services)
 
 
