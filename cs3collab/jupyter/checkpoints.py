@@ -11,9 +11,8 @@ from tornado import web
 from traitlets.config import LoggingConfigurable
 
 from cs3collab.cs3.files import Files, Version
-from cs3collab.errors import CollabError, LockHeld, NotAuthorized, NotFound, Unsupported
-from cs3collab.jupyter.models import Model, when
-from cs3collab.jupyter.paths import OCMShare
+from cs3collab.errors import LockHeld, NotAuthorized, NotFound, Unsupported
+from cs3collab.jupyter.models import Model, http_errors, when
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.types import FileInfo, Ref
 
@@ -48,6 +47,10 @@ def chosen(checkpoint_id: str, versions: list[Version], info: FileInfo) -> str |
     return found
 
 
+def _present(info: FileInfo) -> Model:
+    return {"id": present_id(info), "last_modified": when(info.mtime)}
+
+
 def _encode(kind: str, text: str) -> str:
     return kind + base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -61,7 +64,7 @@ def _decode(checkpoint_id: str) -> tuple[str, str]:
 
 
 class CS3Checkpoints(AsyncCheckpoints):
-    """Who received a file as a share may not see its versions on most storages: they get an empty list, and are told why on restoring."""
+    """Who received a file as a share may not see its versions on most storages: only what it holds now is listed then."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,40 +73,34 @@ class CS3Checkpoints(AsyncCheckpoints):
 
     async def create_checkpoint(self, contents_mgr: Any, path: str) -> Model:
         """Nothing to do: the id stands for what the file holds now."""
-        try:
-            ref = await self._ref(path)
-            info = await (await self._settings.files()).stat(ref)
-        except CollabError as error:
-            raise web.HTTPError(error.http_status, str(error)) from error
-        return {"id": present_id(info), "last_modified": when(info.mtime)}
+        with http_errors():
+            spot = await self._settings.places.spot(path)
+            return _present(await spot.files.stat(spot.ref))
 
     async def list_checkpoints(self, path: str) -> list[Model]:
-        """The versions, oldest first."""
-        try:
-            if isinstance(await self._settings.places.locate(path), OCMShare):
-                return []
-            versions = await (await self._settings.files()).versions(await self._ref(path))
-        except (NotAuthorized, Unsupported):
-            return []
-        except CollabError as error:
-            raise web.HTTPError(error.http_status, str(error)) from error
-        return [{"id": version_id(version.key), "last_modified": when(version.mtime)} for version in reversed(versions)]
+        """The versions, oldest first, and last what the file holds now."""
+        with http_errors():
+            spot = await self._settings.places.spot(path)
+            info = await spot.files.stat(spot.ref)
+            try:
+                versions = await spot.files.versions(spot.ref)
+            except (NotAuthorized, Unsupported):
+                versions = []
+        earlier = [{"id": version_id(version.key), "last_modified": when(version.mtime)} for version in reversed(versions)]
+        return [*earlier, _present(info)]
 
     async def restore_checkpoint(self, contents_mgr: Any, checkpoint_id: str, path: str) -> None:
         """What the file holds now becomes a version itself."""
-        try:
-            await self._restore(checkpoint_id, path)
-        except CollabError as error:
-            raise web.HTTPError(error.http_status, str(error)) from error
-
-    async def _restore(self, checkpoint_id: str, path: str) -> None:
-        files, ref = await self._settings.files(), await self._ref(path)
-        info = await files.stat(ref)
-        if info.lock is not None:
-            raise LockHeld(f"{path} is being edited", hint="earlier versions can be restored once everybody has closed it")
-        key = chosen(checkpoint_id, await self._versions(files, ref, path), info)
-        if key is not None:
-            await files.restore_version(ref, key)
+        with http_errors():
+            spot = await self._settings.places.spot(path)
+            info = await spot.files.stat(spot.ref)
+            if checkpoint_id == present_id(info):
+                return
+            if info.lock is not None:
+                raise LockHeld(f"{path} is being edited", hint="earlier versions can be restored once everybody has closed it")
+            key = chosen(checkpoint_id, await self._versions(spot.files, spot.ref, path), info)
+            if key is not None:
+                await spot.files.restore_version(spot.ref, key)
 
     async def _versions(self, files: Files, ref: Ref, path: str) -> list[Version]:
         try:
@@ -124,6 +121,3 @@ class CS3Checkpoints(AsyncCheckpoints):
 
     async def delete_all_checkpoints(self, path: str) -> None:
         """The recycle bin keeps them with the file."""
-
-    async def _ref(self, path: str) -> Ref:
-        return self._settings.places.ref(await self._settings.places.locate(path))

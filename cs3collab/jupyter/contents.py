@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_server.services.contents.manager import AsyncContentsManager, copy_pat
 from nbformat.sign import NotebookNotary
-from tornado import web
 from traitlets import Int, default
 
 from cs3collab.errors import (
@@ -29,25 +28,16 @@ from cs3collab.errors import (
 )
 from cs3collab.jupyter import notebooks, paths
 from cs3collab.jupyter.checkpoints import CS3Checkpoints
-from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encode_content, kind, model
-from cs3collab.jupyter.paths import Home, OCMShare, VirtualFolder
-from cs3collab.jupyter.places import Resolved
+from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encode_content, http_errors, kind, model, supposes
+from cs3collab.jupyter.paths import Home, VirtualFolder
+from cs3collab.jupyter.places import Resolved, Spot
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.jupyter.uploads import Uploads
-from cs3collab.types import FileInfo, NotLatest, Ref, Role
+from cs3collab.types import Etag, FileInfo, NotLatest, Role
 
 MiB = 2**20
 LIVE_APP = "cs3collab"
 """``app_name`` of the lock a live room holds."""
-
-
-@contextmanager
-def http_errors() -> Iterator[None]:
-    """Our errors as what Jupyter's handlers answer: the status, and the message with its hint."""
-    try:
-        yield
-    except CollabError as error:
-        raise web.HTTPError(error.http_status, str(error)) from error
 
 
 def refuse_live(info: FileInfo) -> None:
@@ -61,7 +51,7 @@ def refuse_live(info: FileInfo) -> None:
 
 
 class CS3ContentsManager(AsyncContentsManager):
-    """Every method is a coroutine, and none blocks the event loop. Errors are `tornado.web.HTTPError` with what to do about it."""
+    """Every method is a coroutine that never blocks the loop. Errors are `tornado.web.HTTPError` with what to do about it."""
 
     max_file_bytes = Int(256 * MiB, config=True, help="Largest file opened or copied, in bytes.")
     max_upload_bytes = Int(1024 * MiB, config=True, help="Largest file uploaded in chunks, in bytes.")
@@ -158,9 +148,9 @@ class CS3ContentsManager(AsyncContentsManager):
         return listed
 
     async def _read(self, path: str) -> bytes:
-        ref = self.places.ref(await self.places.locate(path))
+        spot = await self.places.spot(path)
         try:
-            return await (await self.settings.files()).read(ref, max_bytes=self.max_file_bytes)
+            return await spot.files.read(spot.ref, max_bytes=self.max_file_bytes)
         except Overloaded as error:
             raise Overloaded(
                 f"{path} is larger than {self.max_file_bytes // MiB} MiB",
@@ -184,7 +174,8 @@ class CS3ContentsManager(AsyncContentsManager):
     async def save(self, model: Model, path: str = "") -> Model:
         """Saves what `model` holds and returns the new model without content.
 
-        A file is replaced in one step, and only in the state it was in a moment before: who changed it meanwhile is not overwritten.
+        A file is replaced in one step, and only in the state it was in a moment before: who changed it meanwhile is not
+        overwritten. A model with the ``etag`` or ``last_modified`` it was read with is saved over that state alone (409).
         """
         with http_errors():
             path = self._writable_path(path)
@@ -195,39 +186,41 @@ class CS3ContentsManager(AsyncContentsManager):
                 raise InvalidInput("no file type provided")
             if "content" not in model and model["type"] != "directory":
                 raise InvalidInput("no file content provided")
-            message = await self._save(model, path)
-            return await self._saved(path, model["type"], message)
+            return await self._save(model, path)
 
-    async def _save(self, model: Model, path: str) -> str | None:
+    async def _save(self, model: Model, path: str) -> Model:
         if model["type"] == "directory":
             await self._make_folder(path)
-        elif model["type"] == "notebook":
+            return await self._saved(path, "directory")
+        if model["type"] == "notebook":
             notebook = await asyncio.to_thread(notebooks.node, model["content"], path)
             await self._notary_thread.run(self.check_and_sign, notebook, path)
             data, problem = await asyncio.to_thread(notebooks.serialize, notebook, path)
-            await self._write(path, data)
+            replaced = await self._write(path, data, model)
             self.validate_notebook_model(model, problem)
-            return model.get("message")
-        elif model["type"] == "file":
-            await self._write(path, await asyncio.to_thread(decode_content, model["content"], model.get("format"), path))
-        else:
-            raise InvalidInput(f"unhandled contents type: {model['type']}")
-        return None
+            return await self._saved(path, "notebook", replaced, model.get("message"))
+        if model["type"] == "file":
+            data = await asyncio.to_thread(decode_content, model["content"], model.get("format"), path)
+            return await self._saved(path, "file", await self._write(path, data, model))
+        raise InvalidInput(f"unhandled contents type: {model['type']}")
 
     async def _save_chunk(self, model: Model, path: str) -> Model:
         if model["chunk"] == 1:
             self.run_pre_save_hooks(model=model, path=path)
+            await self._spot_to_write(path)  # refused before gigabytes were sent
         if model.get("type") != "file":
             raise InvalidInput(f"file type {model.get('type')!r} cannot be uploaded in chunks", hint="use type 'file'")
         part = await asyncio.to_thread(decode_content, model.get("content"), model.get("format"), path)
         received = await self._uploads.add(path, model["chunk"], part)
         if isinstance(received, int):
             return _partial(path, received)
-        await self._write(path, received)
-        return await self._saved(path, "file", None)
+        return await self._saved(path, "file", await self._write(path, received, model))
 
-    async def _saved(self, path: str, type_: str, message: str | None) -> Model:
+    async def _saved(self, path: str, type_: str, replaced: _Replaced | None = None, message: str | None = None) -> Model:
         facts = await self.places.facts(path)
+        if replaced is not None and facts.etag != replaced.etag:
+            # somebody wrote after us: say what we left, so that the next save of this client does not pass for an informed one
+            facts = replace(facts, etag=replaced.etag, mtime=replaced.mtime)
         saved = model(facts, kind(path, is_dir=facts.is_dir, asked=type_))
         if message:
             saved["message"] = message
@@ -235,25 +228,34 @@ class CS3ContentsManager(AsyncContentsManager):
         self.emit(data={"action": "save", "path": path})
         return saved
 
-    async def _write(self, path: str, data: bytes) -> None:
-        ref = await self._ref_to_write(path)
-        files = await self.settings.files()
+    async def _write(self, path: str, data: bytes, model: Model | None = None) -> _Replaced:
+        spot = await self._spot_to_write(path)
         try:
-            info = await files.stat(ref)
+            info = await spot.files.stat(spot.ref)
         except NotFound:
-            written = await files.write(ref, data, if_absent=True)
+            info = None
+        if info is None:
+            written = await spot.files.write(spot.ref, data, if_absent=True)
+        elif info.is_dir:
+            raise InvalidInput(f"{path} is a directory")
+        elif info.role < Role.EDITOR or spot.limit < Role.EDITOR:
+            raise NotAuthorized(
+                f"you may not change {path}", hint="save it under another name, or ask its owner for more rights"
+            )
         else:
-            if info.is_dir:
-                raise InvalidInput(f"{path} is a directory")
             refuse_live(info)
-            written = await files.write(ref, data, if_match=info.etag)
+            if model is not None and not supposes(model, path, info):
+                raise _changed(path)
+            written = await spot.files.write(spot.ref, data, if_match=info.etag)
         if isinstance(written, NotLatest):
-            raise VersionConflict(f"{path} was changed by someone else at this very moment", hint="reload it, then save again")
+            raise _changed(path)
+        return _Replaced(written.etag, info.mtime if info is not None else 0.0)
 
     async def _make_folder(self, path: str) -> None:
         facts = await self._facts(path)
         if facts is None:
-            await (await self.settings.files()).mkdir(await self._ref_to_write(path))
+            spot = await self._spot_to_write(path)
+            await spot.files.mkdir(spot.ref)
         elif not facts.is_dir:
             raise InvalidInput(f"not a directory: {path}")
 
@@ -263,24 +265,24 @@ class CS3ContentsManager(AsyncContentsManager):
             raise InvalidInput(f"hidden files cannot be changed here: {path}", hint="set ContentsManager.allow_hidden")
         return path
 
-    async def _ref_to_write(self, path: str, *, whole: bool = False) -> Ref:
+    async def _spot_to_write(self, path: str, *, whole: bool = False) -> Spot:
         """Raises `NotAuthorized` for what this manager never writes; `whole` also forbids a share or a project as such."""
         parsed = paths.parse(path)
         if isinstance(parsed, VirtualFolder):
             raise NotAuthorized(f"{path} is no real folder", hint="save into a folder of your own")
         try:
-            place = await self.places.locate(path)
+            spot = await self.places.spot(path)
         except NotFound as error:
-            raise NotAuthorized(
-                f"nothing can be added to {paths.split(path)[0]}", hint="save into a folder of your own"
-            ) from error
-        if whole and not isinstance(place, Home) and not place.inside:
+            folder = paths.split(path)[0]
+            raise NotAuthorized(f"nothing can be added to {folder}", hint="save into a folder of your own") from error
+        if whole and not isinstance(spot.place, Home | VirtualFolder) and not spot.place.inside:
             raise NotAuthorized(f"{path} is not yours to rename or delete", hint="decline the share, or ask its owner")
-        if isinstance(place, OCMShare):
+        if not spot.at_home:
             raise Unsupported(
-                f"{path} is at another site", hint="open it to edit it live, or make a copy in a folder of your own"
+                f"{path} is at {spot.home}, which cannot be asked about locks from here",
+                hint="open it to edit it live, or make a copy in a folder of your own",
             )
-        return self.places.ref(place)
+        return spot
 
     # Rename, delete, copy
 
@@ -288,10 +290,9 @@ class CS3ContentsManager(AsyncContentsManager):
         """Into the storage's recycle bin, folders with all that is in them."""
         with http_errors():
             path = self._writable_path(path)
-            ref = await self._ref_to_write(path, whole=True)
-            files = await self.settings.files()
-            refuse_live(await files.stat(ref))
-            await files.delete(ref)
+            spot = await self._spot_to_write(path, whole=True)
+            refuse_live(await spot.files.stat(spot.ref))
+            await spot.files.delete(spot.ref)
         self.settings.ids.drop_tree(path)
 
     async def rename_file(self, old_path: str, new_path: str) -> None:
@@ -300,13 +301,14 @@ class CS3ContentsManager(AsyncContentsManager):
             old_path, new_path = self._writable_path(old_path), self._writable_path(new_path)
             if old_path == new_path:
                 return
-            source, target = await self._ref_to_write(old_path, whole=True), await self._ref_to_write(new_path, whole=True)
-            files = await self.settings.files()
-            info = await files.stat(source)
+            source, target = await self._spot_to_write(old_path, whole=True), await self._spot_to_write(new_path, whole=True)
+            if source.home != target.home:
+                raise Unsupported(f"{old_path} cannot be moved to another site", hint="copy it, then delete it here")
+            info = await source.files.stat(source.ref)
             if await self._facts(new_path) is not None:
                 raise AlreadyExists(f"file already exists: {new_path}")
             ours = info.lock is not None and info.lock.app_name == LIVE_APP
-            await files.move(source, target, lock_id=info.lock.lock_id if info.lock and ours else "")
+            await source.files.move(source.ref, target.ref, lock_id=info.lock.lock_id if info.lock and ours else "")
         self.settings.ids.move_tree(old_path, new_path)
 
     async def copy(self, from_path: str, to_path: str | None = None) -> Model:
@@ -331,7 +333,7 @@ class CS3ContentsManager(AsyncContentsManager):
         return copied
 
     async def _copy_folder(self, source: str, target: str, budget: int) -> int:
-        """Copies what is listed, and returns what is left of `budget` bytes. Raises `Overloaded` before it would be negative."""
+        """Copies what is listed, and returns what is left of `budget` bytes. Raises `Overloaded` before less is left."""
         if f"{target}/".startswith(f"{source}/"):
             raise InvalidInput(f"cannot copy {source} into itself")
         listed = await self.places.listing(source)
@@ -354,9 +356,21 @@ class CS3ContentsManager(AsyncContentsManager):
         await self._notary_thread.run(self.check_and_sign, notebook, path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """The etag a write left, and the time of what was there before (0 for nothing)."""
+
+    etag: Etag
+    mtime: float
+
+
+def _changed(path: str) -> VersionConflict:
+    return VersionConflict(
+        f"{path} was changed by someone else since it was opened here",
+        hint="open it again to see their version, or save yours under another name",
+    )
+
+
 def _partial(path: str, size: int) -> Model:
     """The model of a file that is still being uploaded."""
-    return model(Facts(path, is_dir=False, writable=True, size=size), "file") | {"last_modified": None}
-
-
-__all__ = ["CS3ContentsManager", "Role", "http_errors", "refuse_live"]
+    return model(Facts(path, is_dir=False, writable=True, mtime=time.time(), size=size), "file")

@@ -13,7 +13,7 @@ from jupyter_server_fileid.manager import BaseFileIdManager
 from cs3collab.jupyter.settings import CS3Settings
 
 
-class CS3FileIdManager(BaseFileIdManager):  # type: ignore[misc]
+class CS3FileIdManager(BaseFileIdManager):
     """Never asks storage, for every method is synchronous and called on the event loop.
 
     What it knows comes from the contents manager, which sees each file's resource id when it lists, opens or saves it, and from
@@ -54,7 +54,7 @@ class CS3FileIdManager(BaseFileIdManager):  # type: ignore[misc]
         return self.get_id(path)
 
     def get_handlers_by_action(self) -> dict[str, Callable[[dict[str, Any]], Any] | None]:
-        """No handlers: the contents manager keeps the table right at once, and an event that comes later could undo newer news."""
+        """No handlers: the contents manager keeps the table right at once, and an event that comes late could undo it."""
         return dict.fromkeys(("get", "save", "rename", "copy", "delete"))
 
     def _normalize_path(self, path: str) -> str:

@@ -44,7 +44,7 @@ def jupyter_user(user: types.User, chosen_colour: str | None = None) -> User:
 class CS3IdentityProvider(PasswordIdentityProvider):
     """Tokens, passwords and cookies let people in as in stock Jupyter; who they are comes from storage alone.
 
-    So nobody can call themselves by another's name: of the user's fields only ``color`` may be changed, in the browser's cookie.
+    So nobody can call themselves by another's name: only ``color`` may be changed, in the browser's cookie.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ class CS3IdentityProvider(PasswordIdentityProvider):
     def _default_updatable_fields(self) -> list[str]:
         return ["color"]
 
-    async def get_user(self, handler: web.RequestHandler) -> User | None:  # type: ignore[override]
+    async def get_user(self, handler: web.RequestHandler) -> User | None:
         """As stock; the first request waits until the gateway said who this is."""
         if self._settings.user is None:
             try:

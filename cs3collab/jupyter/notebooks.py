@@ -20,11 +20,14 @@ Problem = dict[str, Any]
 
 
 def parse(content: bytes, path: str) -> tuple[Any, Problem]:
-    """A notebook of any version as a version 4 node. An invalid one is read, with the problem; raises `InvalidInput` for no notebook."""
+    """A notebook of any version as a version 4 node. An invalid one is read, with the problem.
+
+    Raises `InvalidInput` for no notebook.
+    """
     problem: Problem = {}
     try:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4, capture_validation_error=problem)
-    except Exception as error:  # noqa: BLE001 - nbformat lets KeyError, AttributeError and others out of damaged files
+    except Exception as error:  # nbformat lets KeyError, AttributeError and others out of damaged files
         raise InvalidInput(
             f"Unreadable Notebook: {path} {str(error)[:500] or type(error).__name__}",
             hint="open it as text to repair it, or restore an earlier version",
@@ -44,7 +47,7 @@ def serialize(notebook: Any, path: str) -> tuple[bytes, Problem]:
     problem: Problem = {}
     try:
         text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT, capture_validation_error=problem)
-    except Exception as error:  # noqa: BLE001 - as in `parse`
+    except Exception as error:  # as in `parse`
         raise InvalidInput(f"cannot save {path}: {str(error)[:500] or type(error).__name__}") from error
     return (text if text.endswith("\n") else text + "\n").encode("utf-8"), problem
 

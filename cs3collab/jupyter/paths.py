@@ -1,8 +1,8 @@
 """Where a Jupyter path leads: pure mapping between API paths and places on CS3, and the two-way table of file ids.
 
 The tree a user sees is their home folder, with two folders that exist nowhere: ``Shares`` (what others shared with them, from
-this site and from others) and ``Projects`` (the spaces they belong to). A real folder of one of these names in the home is shown
-with `HOME_SUFFIX`, so nothing of the user's is ever out of reach.
+this site and from others) and ``Projects`` (the spaces they belong to). A real folder of one of these names in the home is
+shown with `HOME_SUFFIX`, so nothing of the user's is ever out of reach.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class LocalShare:
-    """A file or folder another user of this site shared; ``inside`` is relative to a shared folder, empty for the entry itself."""
+    """A file or folder another user of this site shared; ``inside`` is the path in a shared folder, else empty."""
 
     resource_id: ResourceId
     inside: str = ""

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from cs3collab.cs3 import shares
+from cs3collab.cs3 import shares, sharing
 from cs3collab.cs3.auth import OCMShareToken, shared_resource, shared_role
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.errors import CollabError, InvalidInput, NotFound, Unavailable, Unsupported
+from cs3collab.cs3.sharing import OCMReceived, Received, State
+from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, NotFound, Unavailable, Unsupported
 from cs3collab.jupyter import paths
 from cs3collab.jupyter.models import Facts
 from cs3collab.jupyter.paths import Entry, Home, LocalShare, OCMShare, PathIds, Place, Project, VirtualFolder
@@ -28,7 +29,7 @@ T = TypeVar("T")
 FRESH_S = 10.0
 """How long the list of shares is believed, in seconds; a name not in it is looked for in a new list at once."""
 ROLE_S = 60.0
-"""How long the role in a share's token is believed, in seconds: tokens live for a day, and a share may become Viewer (Reva v2.48)."""
+"""How long the role in a share's token is believed, seconds: it lives for a day, and an editor may become a viewer."""
 GLANCE_S = 3.0
 """How long a listing waits for another site, in seconds; then the share's own data must do."""
 AT_ONCE = 16
@@ -46,14 +47,19 @@ class Spot:
     home: SiteId
     limit: Role = Role.EDITOR
 
+    @property
+    def at_home(self) -> bool:
+        """False for another site's file that only the receiving gateway can be asked for."""
+        return not isinstance(self.place, OCMShare) or self.ref.resource_id is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """The file at an API path.
 
-    ``home`` is the site whose storage holds it; ``info`` is what storage says to this user, its ``id`` the id at the home site if
-    ``at_home`` is true. ``share_id`` is the id of the *received* OCM share, empty for files of this site, and ``inside`` the path
-    below what is shared, ``.`` for the shared file itself.
+    ``home`` is the site whose storage holds it; ``info`` is what storage says to this user, its ``id`` the id at the home
+    site if ``at_home`` is true. ``share_id`` is the id of the *received* OCM share, empty for files of this site, and
+    ``inside`` the path below what is shared, ``.`` for the shared file itself.
     """
 
     path: str
@@ -94,7 +100,8 @@ class Places:
         self._site = site
         self._home = ""
         self._entries: dict[str, dict[str, Entry]] = {}
-        self._received: dict[str, shares.ReceivedOCMShare] = {}
+        self._received: dict[str, OCMReceived] = {}
+        self._rank: dict[str, int] = {}  # of share ids by age here: a new share must not rename one that is open
         self._listed_at: dict[str, float] = {}
         self._listing = asyncio.Lock()
         self._gateways: dict[SiteId, Gateway] = {}
@@ -117,8 +124,7 @@ class Places:
         place = spot.place
         resolved = Resolved(spot.path, info, spot.home)
         if isinstance(place, OCMShare):
-            at_home = spot.ref.resource_id is not None
-            resolved = Resolved(spot.path, info, spot.home, at_home, place.share_id, place.inside or ".")
+            resolved = Resolved(spot.path, info, spot.home, spot.at_home, place.share_id, place.inside or ".")
         if resolved.file_id is not None:
             self._ids.put(spot.path, resolved.file_id)
         return resolved
@@ -137,7 +143,7 @@ class Places:
         place = await self.locate(path)
         path = paths.clean(path)
         session = await self._open_session()
-        files, site = Files(session), SiteId(self._site or session.user.idp)
+        files, site = Files(session), SiteId(self._site or sharing.domain_of(session.user))
         match place:
             case Home(inside):
                 return Spot(path, place, files, Ref(paths.join(await self._home_path(files), inside)), site)
@@ -165,11 +171,10 @@ class Places:
         spot = await self.spot(path)
         infos = await spot.files.list(spot.ref)
         listed = []
-        at_home = spot.ref.resource_id is not None or not isinstance(spot.place, OCMShare)
         for info in infos:
             name = info.name if path else paths.home_name(info.name)
             child = paths.join(path, name)
-            if at_home:
+            if spot.at_home:
                 self._ids.put(child, info.id.file_id)
             listed.append(facts_of(child, _limited(info, spot.limit)))
         if not path:
@@ -198,7 +203,7 @@ class Places:
         if not isinstance(entry.place, OCMShare):
             return None
         share = self._received[entry.place.share_id]
-        return Facts(path, is_dir=share.is_dir, writable=share.role >= Role.EDITOR, mtime=share.mtime)
+        return Facts(path, is_dir="." not in share.name, writable=share.role >= Role.EDITOR)
 
     async def _stat(self, spot: Spot) -> FileInfo:
         try:
@@ -232,36 +237,53 @@ class Places:
         return [Entry(space.name, "", Project(space.root)) for space in sorted(spaces, key=lambda space: space.id)]
 
     async def _shares(self, session: Session) -> Iterable[Entry]:
-        local = await _if_supported(shares.received_shares(session))
-        abroad = await _if_supported(shares.received_ocm_shares(session))
-        self._received = {share.id: share for share in abroad if share.accepted}
+        local = await _if_supported(shares.list_received_shares(session))
+        abroad = await _if_supported(shares.list_received_ocm_shares(session))
+        self._received = {share.id: share for share in abroad if share.state is State.ACCEPTED}
         for share_id in self._remotes.keys() - self._received.keys():
             del self._remotes[share_id]
-        dated = [(s.ctime, Entry(s.name, s.owner.label, LocalShare(s.resource_id))) for s in local if s.accepted and s.name]
-        dated += [(s.ctime, Entry(s.name, s.owner.key, OCMShare(s.id))) for s in self._received.values()]
-        return [entry for _, entry in sorted(dated, key=lambda pair: pair[0])]
+        named = await self._named(session, [share for share in local if share.state is State.ACCEPTED])
+        found = [(share.id, Entry(name, share.owner.opaque_id, LocalShare(share.resource_id))) for share, name in named]
+        found += [(share.id, Entry(share.name, share.owner.key, OCMShare(share.id))) for share in self._received.values()]
+        for share_id, _ in sorted(found, key=lambda pair: pair[0]):
+            self._rank.setdefault(share_id, len(self._rank))
+        return [entry for _, entry in sorted(found, key=lambda pair: self._rank[pair[0]])]
 
-    async def _spot_abroad(self, path: str, place: Place, files: Files, share: shares.ReceivedOCMShare, inside: str) -> Spot:
-        home = SiteId(share.home)
+    async def _named(self, session: Session, received: list[Received]) -> list[tuple[Received, str]]:
+        """Each share with the name of what is shared; without those that are not there any more."""
+        files, gate = Files(session), asyncio.Semaphore(AT_ONCE)
+
+        async def name(share: Received) -> str:
+            async with gate:
+                try:
+                    return (await files.stat(Ref.of(share.resource_id))).name
+                except (NotFound, NotAuthorized):
+                    return ""
+
+        names = await asyncio.gather(*map(name, received))
+        return [(share, name) for share, name in zip(received, names, strict=True) if name]
+
+    async def _spot_abroad(self, path: str, place: Place, files: Files, share: OCMReceived, inside: str) -> Spot:
         try:
             remote = await self._remote(files.session, share)
         except Unavailable:
             remote = None
         if remote is None:
-            return Spot(path, place, files, Ref(paths.join(f"/ocm/{share.id}", inside)), home)
-        return Spot(path, place, remote.files, _below(remote.root, inside), home, remote.limit)
+            return Spot(path, place, files, Ref(paths.join(f"/ocm/{share.id}", inside)), share.home)
+        return Spot(path, place, remote.files, _below(remote.root, inside), share.home, remote.limit)
 
-    async def _remote(self, session: Session, share: shares.ReceivedOCMShare) -> _Remote | None:
+    async def _remote(self, session: Session, share: OCMReceived) -> _Remote | None:
         """The share opened at its home site; None where the mesh does not say which gateway that is."""
         known = self._remotes.get(share.id)
         if known is not None and time.monotonic() - known.opened_at < ROLE_S:
             return known
-        gateway = self._gateways.get(SiteId(share.home))
+        gateway = self._gateways.get(share.home)
         if gateway is None:
-            address = await shares.gateway_of(session, share.home)
+            address = await _gateway_address(session, share.home)
             if not address:
                 return None
-            gateway = self._gateways.setdefault(SiteId(share.home), Gateway(address, timeout_s=session.gateway.timeout_s))
+            opened = Gateway(address, tls=session.gateway.tls, timeout_s=session.gateway.timeout_s)
+            gateway = self._gateways.setdefault(share.home, opened)
         tokens = OCMShareToken(gateway, share.remote_share_id, share.shared_secret)
         token = await tokens.token()
         session = await Session.open(gateway, tokens)
@@ -272,7 +294,7 @@ class Places:
 
 def facts_of(path: str, info: FileInfo) -> Facts:
     """``writable`` is what storage allows, of which a live lock takes nothing away: those who may write may join."""
-    return Facts(path, info.is_dir, info.role >= Role.EDITOR, info.mtime, None if info.is_dir else info.size)
+    return Facts(path, info.is_dir, info.role >= Role.EDITOR, info.mtime, None if info.is_dir else info.size, info.etag)
 
 
 def _limited(info: FileInfo, limit: Role) -> FileInfo:
@@ -288,3 +310,12 @@ async def _if_supported(listed: Awaitable[list[T]]) -> list[T]:
         return await listed
     except Unsupported:
         return []
+
+
+async def _gateway_address(session: Session, domain: SiteId) -> str:
+    """``host:port`` of a site's gateway, empty where the mesh does not list it."""
+    try:
+        address = (await shares.provider_info(session, domain)).services.get("Gateway", "")
+    except (NotFound, Unsupported):
+        return ""
+    return address.rpartition("://")[2].rstrip("/")

@@ -36,8 +36,8 @@ class CS3Settings(LoggingConfigurable):
         list(TOKEN_KINDS),
         default_value="basic",
         config=True,
-        help="How to log in: basic, app-password and machine take username and password; bearer takes token; file and oidc-file "
-        "take token_file, which somebody else renews.",
+        help="How to log in: basic, app-password and machine take username and password; bearer takes token; file and "
+        "oidc-file take token_file, which somebody else renews.",
     )
     username = Unicode("", config=True, help="User name at the site. Default: $CS3COLLAB_USERNAME.")
     password = Unicode("", config=True, help="Password or machine secret. Better: password_file, or $CS3COLLAB_PASSWORD.")
@@ -85,7 +85,7 @@ class CS3Settings(LoggingConfigurable):
 
     @classmethod
     def instance(cls, parent: Configurable | None = None, config: Config | None = None) -> Self:
-        """The one instance for what is configured under ``CS3Settings``, by value: extensions are given copies of the configuration.
+        """The one instance for what is configured under ``CS3Settings``, by value: extensions get copies of the configuration.
 
         It lives as long as somebody holds it.
         """
@@ -104,7 +104,10 @@ class CS3Settings(LoggingConfigurable):
         return self._user
 
     async def session(self) -> Session:
-        """The session of this server's user, opened when first asked for. Raises `NotAuthenticated`, `InvalidInput`, `Unavailable`."""
+        """The session of this server's user, opened when first asked for.
+
+        Raises `NotAuthenticated`, `InvalidInput`, `Unavailable`.
+        """
         loop = asyncio.get_running_loop()
         opening = self._opening
         if opening is None or self._loop is not loop or (opening.done() and (opening.cancelled() or opening.exception())):

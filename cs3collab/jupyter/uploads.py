@@ -27,8 +27,8 @@ class Upload:
 class Uploads:
     """Collects chunks per path until the last one came; storage then gets the whole file in one atomic write.
 
-    At most `count` uploads of `max_bytes` each; a new one beyond that takes the place of one idle for `idle_s` seconds, else it is
-    refused.
+    At most `count` uploads of `max_bytes` each; a new one beyond that takes the place of one idle for `idle_s` seconds, else
+    it is refused.
     """
 
     def __init__(self, *, max_bytes: int, count: int = 16, idle_s: float = 600.0) -> None:
