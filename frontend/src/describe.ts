@@ -2,7 +2,7 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IRoomState } from './state';
+import type { IRoomState, Stop } from './state';
 import type { IRoomStatus } from './status';
 
 export type Level = 'ok' | 'busy' | 'info' | 'warning' | 'error';
@@ -16,67 +16,116 @@ export interface IDescription {
 
 export type Translate = Pick<TranslationBundle, '__' | '_n'>;
 
+/** Writes Unix seconds for people: `time` is short, `date` is complete. */
+export interface IClock {
+  time(seconds: number): string;
+  date(seconds: number): string;
+}
+
 type Headline = Omit<IDescription, 'title'>;
 
-function headline(state: IRoomState, status: IRoomStatus, trans: Translate): Headline {
+const PROBLEM_CHARS = 60;
+
+function shorten(text: string): string {
+  return text.length > PROBLEM_CHARS ? `${text.slice(0, PROBLEM_CHARS - 1)}…` : text;
+}
+
+/** What stopped this copy, in one sentence. */
+export function describeStop(stop: Stop, trans: Translate): string {
+  return stop.kind === 'refused'
+    ? trans.__('Your last edits were not accepted, for you may only read this document now.')
+    : trans.__('The server cannot go on with this copy of the document: %1', stop.reason);
+}
+
+/** What the banner of preview mode says. */
+export function describePreview(status: IRoomStatus, trans: Translate): string {
+  if (status.reason !== '') {
+    return trans.__('Preview mode: %1', status.reason);
+  }
+  return status.holder === ''
+    ? trans.__('Preview mode: you may read this document, not edit it')
+    : trans.__('Preview mode: %1 is editing', status.holder);
+}
+
+function headline(state: IRoomState, status: IRoomStatus, trans: Translate, clock: IClock): Headline {
   const unsaved = status.pending + state.unsent;
+  if (state.stopped !== null) {
+    return { level: 'error', label: trans.__('Stopped') };
+  }
   if (!state.connected || !status.online) {
     return unsaved > 0
-      ? { level: 'warning', label: trans._n('Offline: %1 unsaved edit', 'Offline: %1 unsaved edits', unsaved) }
+      ? {
+          level: 'warning',
+          label: trans._n('Offline, %1 edit unsaved', 'Offline, %1 edits unsaved', unsaved)
+        }
       : { level: 'warning', label: trans.__('Offline') };
   }
   if (status.role === 'viewer') {
-    return { level: 'info', label: trans.__('Preview mode · %1', status.home) };
+    return { level: 'info', label: trans.__('Preview mode') };
   }
   if (status.problem !== '') {
-    return { level: 'error', label: trans.__('Not saved: %1', status.problem) };
+    return { level: 'error', label: trans.__('Not saved: %1', shorten(status.problem)) };
   }
-  if (status.pending > 0 || state.awaiting !== null) {
-    return { level: 'busy', label: trans.__('Sending edits…') };
+  if (status.pending > 0 || state.awaiting !== null || status.savedPosition < status.position) {
+    return { level: 'busy', label: trans.__('Saving…') };
   }
-  if (status.savedPosition < status.position) {
-    return { level: 'busy', label: trans.__('Edits stored, saving… (position %1)', status.position) };
-  }
-  return { level: 'ok', label: trans.__('Saved · %1', status.home) };
+  return status.savedAt > 0
+    ? { level: 'ok', label: trans.__('Saved at %1', clock.time(status.savedAt)) }
+    : { level: 'ok', label: trans.__('Connected · saved') };
 }
 
 function whoReached(state: IRoomState, status: IRoomStatus, trans: Translate): string {
+  if (state.stopped !== null) {
+    return describeStop(state.stopped, trans);
+  }
   if (!state.connected) {
-    return trans.__('Your Jupyter server cannot be reached. Edits are kept in this browser tab; do not close it.');
+    return trans.__(
+      'Your Jupyter server cannot be reached. Edits are kept in this browser tab; do not close it.'
+    );
   }
   if (!status.online) {
-    return trans.__('The home site cannot be reached. Edits are kept by your Jupyter server and sent when it is back.');
+    return trans.__(
+      'The home site cannot be reached. Edits are kept by your Jupyter server and sent when it is back.'
+    );
   }
   return '';
 }
 
-function details(state: IRoomState, status: IRoomStatus, trans: Translate, when: (s: number) => string): string {
+function lastSave(status: IRoomStatus, trans: Translate, clock: IClock): string {
+  if (status.savedAt === 0) {
+    return '';
+  }
+  const when = clock.date(status.savedAt);
+  return status.savedBy === ''
+    ? trans.__('Last saved: %1', when)
+    : trans.__('Last saved: %1, by %2', when, status.savedBy);
+}
+
+function details(state: IRoomState, status: IRoomStatus, trans: Translate, clock: IClock): string {
   const lines = [
     whoReached(state, status, trans),
     status.problem,
-    status.reason,
-    trans.__('Home site: %1', status.home),
-    trans.__('Stored up to position %1, in the file up to %2', status.position, status.savedPosition)
+    status.role === 'viewer' ? describePreview(status, trans) : status.reason,
+    status.home === '' ? '' : trans.__('Home site: %1', status.home),
+    trans.__(
+      'Edits are stored up to position %1; the file has them up to %2',
+      status.position,
+      status.savedPosition
+    ),
+    lastSave(status, trans, clock),
+    status.holder === '' ? '' : trans.__('Locked by: %1', status.holder),
+    status.etag === '' ? '' : trans.__('Version of the file (etag): %1', status.etag)
   ];
-  if (status.savedAt > 0) {
-    lines.push(
-      status.savedBy === ''
-        ? trans.__('Last saved: %1', when(status.savedAt))
-        : trans.__('Last saved: %1, by %2', when(status.savedAt), status.savedBy)
-    );
-  }
   return lines.filter(line => line !== '').join('\n');
 }
 
-/** What the status bar says, or null when nothing is known. `when` writes Unix seconds for people. */
-export function describe(
-  state: IRoomState,
-  trans: Translate,
-  when: (seconds: number) => string
-): IDescription | null {
+/** What the status bar says, or null when the server has said nothing. */
+export function describe(state: IRoomState, trans: Translate, clock: IClock): IDescription | null {
   const status = state.status;
   if (status === null) {
     return null;
   }
-  return { ...headline(state, status, trans), title: details(state, status, trans, when) };
+  const head = headline(state, status, trans, clock);
+  const label = status.home === '' ? head.label : `${head.label} · ${status.home}`;
+  return { ...head, label, title: details(state, status, trans, clock) };
 }

@@ -9,11 +9,13 @@ import { RoomStatusTracker } from './rooms';
 import { listenedWebSocket } from './socket';
 import { IRoomStatusTracker } from './tokens';
 
+const tracker = new RoomStatusTracker();
+
 export const rooms: JupyterFrontEndPlugin<IRoomStatusTracker> = {
   id: '@cs3collab/frontend:rooms',
   description: 'Keeps what is known of each live document.',
   provides: IRoomStatusTracker,
-  activate: () => new RoomStatusTracker()
+  activate: () => tracker
 };
 
 /**
@@ -24,11 +26,11 @@ export const rooms: JupyterFrontEndPlugin<IRoomStatusTracker> = {
  */
 export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
   id: '@cs3collab/frontend:provider',
-  description: 'Makes the stock document provider and listens to what the server says about saving and roles.',
-  requires: [IRoomStatusTracker],
+  description:
+    'Makes the stock document provider and listens to what the server says about saving and roles.',
   optional: [ITranslator],
   provides: IDocumentProviderFactory,
-  activate: (app: JupyterFrontEnd, tracker: IRoomStatusTracker, translator: ITranslator | null) => ({
+  activate: (app: JupyterFrontEnd, translator: ITranslator | null) => ({
     create: options => {
       const settings = options.serverSettings ?? ServerConnection.makeSettings();
       const room = tracker.open(options.model);

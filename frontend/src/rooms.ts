@@ -1,33 +1,35 @@
 /** The live rooms and their signals. */
 
-import type { DocumentChange, YDocument } from '@jupyter/ydoc';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import type { Doc, Transaction } from 'yjs';
 
+import { WriteGuard } from './guard';
 import { rawText } from './raw';
 import type { ISocketListener } from './socket';
 import type { IRoomState, RoomEvent } from './state';
-import { reduce, UNKNOWN } from './state';
-import { parseStatus } from './status';
-import type { IRoom, IRoomStatusTracker } from './tokens';
-
-export type SharedDocument = YDocument<DocumentChange>;
+import { mayEdit, reduce, UNKNOWN } from './state';
+import { parseStatus, rejection } from './status';
+import type { IRoom, IRoomStatusTracker, SharedDocument } from './tokens';
 
 /** Whether a transaction is an edit of this person: local, and not only of `state`, where Jupyter notes the file's path and hash. */
 export function isEdit(transaction: Transaction, stateMap: object): boolean {
   return transaction.local && [...transaction.changed.keys()].some(type => type !== stateMap);
 }
 
-/** A room, fed by its websocket and its Y document. */
+/** A room, fed by its websocket and its Y document. Closes the document to local writes while this person may not edit. */
 export class Room implements IRoom, ISocketListener {
   constructor(sharedModel: SharedDocument) {
+    this._guard = new WriteGuard(sharedModel);
     const stateMap = sharedModel.ystate;
-    sharedModel.ydoc.on('update', (_update: Uint8Array, _origin: unknown, _doc: Doc, transaction: Transaction) => {
-      if (isEdit(transaction, stateMap)) {
-        this._feed({ type: 'edited' });
+    sharedModel.ydoc.on(
+      'update',
+      (_update: Uint8Array, _origin: unknown, _doc: Doc, transaction: Transaction) => {
+        if (isEdit(transaction, stateMap)) {
+          this._feed({ type: 'edited' });
+        }
       }
-    });
+    );
     sharedModel.disposed.connect(() => Signal.clearData(this));
   }
 
@@ -47,19 +49,23 @@ export class Room implements IRoom, ISocketListener {
     }
   }
 
-  onClose(): void {
-    this._feed({ type: 'closed' });
+  onClose(code: number, reason: string): boolean {
+    const why = this._state.status === null ? null : rejection(code, reason);
+    this._feed(why === null ? { type: 'closed' } : { type: 'rejected', reason: why });
+    return why !== null;
   }
 
   private _feed(event: RoomEvent): void {
     const next = reduce(this._state, event);
     if (next !== this._state) {
       this._state = next;
+      this._guard.closed = !mayEdit(next);
       this._changed.emit(next);
     }
   }
 
   private _state: IRoomState = UNKNOWN;
+  private readonly _guard: WriteGuard;
   private readonly _changed = new Signal<this, IRoomState>(this);
 }
 

@@ -2,14 +2,16 @@
 
 export interface ISocketListener {
   onMessage(data: unknown): void;
-  onClose(): void;
+  /** Returns whether the close is dealt with, so that nobody else shall hear of it. */
+  onClose(code: number, reason: string): boolean;
 }
 
 /**
  * A subclass of `Base` for one document's connections, one after the other.
  *
  * Only the newest socket is listened to, for an old one may still close after its successor is open. The class is handed to the
- * stock provider in its server settings, which keeps the provider's reconnects and its private names out of our hands.
+ * stock provider in its server settings, which keeps the provider's reconnects and its private names out of our hands. The listener
+ * hears first: it is attached before the provider has the socket.
  */
 export function listenedWebSocket(Base: typeof WebSocket, listener: ISocketListener): typeof WebSocket {
   let newest: WebSocket | null = null;
@@ -23,9 +25,9 @@ export function listenedWebSocket(Base: typeof WebSocket, listener: ISocketListe
           listener.onMessage(event.data);
         }
       });
-      this.addEventListener('close', () => {
-        if (newest === this) {
-          listener.onClose();
+      this.addEventListener('close', event => {
+        if (newest === this && listener.onClose(event.code, event.reason)) {
+          event.stopImmediatePropagation();
         }
       });
     }

@@ -2,6 +2,9 @@
 
 import type { IRoomStatus } from './status';
 
+/** Why this copy of the document no longer follows the room: edits in it were refused, or the server closed it for `reason`. */
+export type Stop = { readonly kind: 'refused' } | { readonly kind: 'closed'; readonly reason: string };
+
 export interface IRoomState {
   /** The server's last word, null as long as it has said nothing. */
   readonly status: IRoomStatus | null;
@@ -11,17 +14,31 @@ export interface IRoomState {
   readonly unsent: number;
   /** Position at the first edit made here that no later position has confirmed, or null. */
   readonly awaiting: number | null;
+  /** Set once, for good: only opening the document anew brings a copy that is like the room. */
+  readonly stopped: Stop | null;
 }
 
 export type RoomEvent =
   | { readonly type: 'status'; readonly status: IRoomStatus }
   | { readonly type: 'edited' }
-  | { readonly type: 'closed' };
+  | { readonly type: 'closed' }
+  | { readonly type: 'rejected'; readonly reason: string };
 
-export const UNKNOWN: IRoomState = { status: null, connected: false, unsent: 0, awaiting: null };
+export const UNKNOWN: IRoomState = {
+  status: null,
+  connected: false,
+  unsent: 0,
+  awaiting: null,
+  stopped: null
+};
+
+/** Whether edits may be made here. A room of which the server said nothing (a stock server) may be edited. */
+export function mayEdit(state: IRoomState): boolean {
+  return state.stopped === null && (state.status === null || state.status.role === 'editor');
+}
 
 function edited(state: IRoomState): IRoomState {
-  if (state.status === null || state.status.role !== 'editor') {
+  if (state.status === null || !mayEdit(state)) {
     return state;
   }
   return state.connected
@@ -29,11 +46,23 @@ function edited(state: IRoomState): IRoomState {
     : { ...state, unsent: state.unsent + 1 };
 }
 
+/** Whether edits made here may have been on their way when the right to edit went. */
+function lostEdits(state: IRoomState): boolean {
+  return (
+    state.unsent > 0 ||
+    state.awaiting !== null ||
+    (state.status?.role === 'editor' && state.status.pending > 0)
+  );
+}
+
 function heard(state: IRoomState, status: IRoomStatus): IRoomState {
+  if (status.role === 'viewer') {
+    const stopped = state.stopped ?? (lostEdits(state) ? { kind: 'refused' as const } : null);
+    return { status, connected: true, unsent: 0, awaiting: null, stopped };
+  }
   const resent = state.unsent > 0 ? (state.status?.position ?? null) : null;
   const base = state.awaiting ?? resent;
-  const waiting = status.role === 'editor' && base === status.position;
-  return { status, connected: true, unsent: 0, awaiting: waiting ? base : null };
+  return { ...state, status, connected: true, unsent: 0, awaiting: base === status.position ? base : null };
 }
 
 /** The state after an event. A room of which the server said nothing (a stock server) stays unknown. */
@@ -44,6 +73,12 @@ export function reduce(state: IRoomState, event: RoomEvent): IRoomState {
     case 'edited':
       return edited(state);
     case 'closed':
-      return { ...state, connected: false };
+      return state.connected ? { ...state, connected: false } : state;
+    case 'rejected':
+      return {
+        ...state,
+        connected: false,
+        stopped: state.stopped ?? { kind: 'closed', reason: event.reason }
+      };
   }
 }

@@ -13,10 +13,12 @@ export interface IRoomStatus {
   readonly savedPosition: number;
   readonly savedAt: number;
   readonly savedBy: string;
-  /** Edits the Jupyter server holds that the home site has not acknowledged. */
+  /** Edits of this browser that the Jupyter server holds and the home site has not acknowledged. */
   readonly pending: number;
-  /** Why the file is not being saved, else empty. */
+  /** Why the file is not being saved and what to do, else empty. */
   readonly problem: string;
+  /** Who holds the lock of the file if it is not us, else empty. */
+  readonly holder: string;
   readonly etag: string;
 }
 
@@ -31,6 +33,24 @@ function count(value: unknown): number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0;
 }
 
+function time(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0;
+}
+
+function parseObject(json: string): Record<string, unknown> | null {
+  if (json.length > MESSAGE_CHARS) {
+    return null;
+  }
+  try {
+    const raw: unknown = JSON.parse(json);
+    return typeof raw === 'object' && raw !== null && !Array.isArray(raw)
+      ? (raw as Record<string, unknown>)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The status in the JSON of a raw message, or null if it is another message.
  *
@@ -38,23 +58,10 @@ function count(value: unknown): number {
  * that are not kept.
  */
 export function parseStatus(json: string): IRoomStatus | null {
-  if (json.length > MESSAGE_CHARS) {
+  const fields = parseObject(json);
+  if (fields?.type !== 'cs3collab') {
     return null;
   }
-  let raw: unknown;
-  try {
-    raw = JSON.parse(json);
-  } catch {
-    return null;
-  }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
-    return null;
-  }
-  const fields = raw as Record<string, unknown>;
-  if (fields.type !== 'cs3collab') {
-    return null;
-  }
-  const savedAt = fields.savedAt;
   return {
     home: text(fields.home),
     online: fields.online === true,
@@ -62,10 +69,29 @@ export function parseStatus(json: string): IRoomStatus | null {
     reason: text(fields.reason),
     position: count(fields.position),
     savedPosition: count(fields.savedPosition),
-    savedAt: typeof savedAt === 'number' && Number.isFinite(savedAt) && savedAt > 0 ? savedAt : 0,
+    savedAt: time(fields.savedAt),
     savedBy: text(fields.savedBy),
     pending: count(fields.pending),
     problem: text(fields.problem),
+    holder: text(fields.holder),
     etag: text(fields.etag)
   };
+}
+
+/** Close code of a connection whose document here must not go on (RFC 6455 7.4.1: data that cannot be accepted). */
+const REJECTED = 1003;
+
+/** The reasons for which `@jupyter/docprovider` has its own dialog (`ISessionClosePayload`). */
+const STOCK_REASONS = new Set<unknown>(['unknown_session', 'version_mismatch', 'initialization_error']);
+
+/** Why the server gave up this copy of the document, in its words, or null if the close is for the stock provider to handle. */
+export function rejection(code: number, reason: string): string | null {
+  if (code !== REJECTED) {
+    return null;
+  }
+  const fields = parseObject(reason);
+  if (fields === null) {
+    return reason.slice(0, TEXT_CHARS);
+  }
+  return STOCK_REASONS.has(fields.reason) ? null : text(fields.message) || text(fields.reason);
 }

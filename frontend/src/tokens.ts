@@ -1,9 +1,12 @@
 /** What other extensions may use. */
 
+import type { DocumentChange, YDocument } from '@jupyter/ydoc';
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 
 import type { IRoomState } from './state';
+
+export type SharedDocument = YDocument<DocumentChange>;
 
 /** One live document as this browser sees it. */
 export interface IRoom {

@@ -1,0 +1,10 @@
+/** Where a shared document is saved, and preview mode for those who may only read it. */
+
+import { executor } from './executor';
+import { preview } from './preview';
+import { provider, rooms } from './provider';
+import { status } from './statusbar';
+
+export * from './tokens';
+
+export default [rooms, provider, executor, preview, status];

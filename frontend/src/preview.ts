@@ -1,0 +1,165 @@
+/** Preview mode: a document that may be read but not edited. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { IDocumentManager } from '@jupyterlab/docmanager';
+import type { DocumentRegistry, IDocumentWidget } from '@jupyterlab/docregistry';
+import { DocumentWidget } from '@jupyterlab/docregistry';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { Banner } from './banner';
+import { copyDocument } from './copy';
+import { describePreview, describeStop } from './describe';
+import { onNewParts, setEditable } from './editable';
+import type { IRoomState } from './state';
+import { mayEdit } from './state';
+import type { IRoom } from './tokens';
+import { IRoomStatusTracker } from './tokens';
+
+const ID = '@cs3collab/frontend:preview';
+const CREATE_COPY = 'cs3collab:create-copy';
+/** Factories of widgets with which a collaborative document can be edited. */
+const FACTORIES = ['Notebook', 'Editor'];
+
+/** What a document's widget needs of the application. */
+interface IActions {
+  readonly trans: TranslationBundle;
+  copy(context: DocumentRegistry.Context): Promise<void>;
+  reopen(widget: DocumentWidget): Promise<void>;
+}
+
+/** Keeps one widget in step with its room. */
+class PreviewMode {
+  constructor(
+    private readonly _widget: DocumentWidget,
+    room: IRoom,
+    private readonly _actions: IActions
+  ) {
+    this._banner = new Banner(_actions.trans.__('Create a copy'), () => void _actions.copy(_widget.context));
+    _widget.contentHeader.addWidget(this._banner);
+    const update = (): void => this._update(room.state);
+    room.changed.connect(update);
+    onNewParts(_widget, update);
+    _widget.disposed.connect(() => room.changed.disconnect(update));
+    update();
+  }
+
+  private _update(state: IRoomState): void {
+    const editable = mayEdit(state);
+    if (!editable || !this._editable) {
+      setEditable(this._widget, editable);
+      this._editable = editable;
+    }
+    this._banner.say(this._words(state));
+    if (state.stopped !== null && !this._asked) {
+      this._asked = true;
+      void this._ask(describeStop(state.stopped, this._actions.trans));
+    }
+  }
+
+  private _words(state: IRoomState): string | null {
+    if (state.stopped !== null) {
+      return describeStop(state.stopped, this._actions.trans);
+    }
+    return state.status?.role === 'viewer' ? describePreview(state.status, this._actions.trans) : null;
+  }
+
+  /** What is on the screen is not what the others see any more: keep it as a copy or leave it, then open the document anew. */
+  private async _ask(why: string): Promise<void> {
+    const { trans, copy, reopen } = this._actions;
+    const { button } = await showDialog({
+      title: trans.__('“%1” has to be opened again', this._widget.context.localPath),
+      body: trans.__(
+        '%1 Create a copy to keep what you see here, or open the document again as it is for everybody.',
+        why
+      ),
+      buttons: [
+        Dialog.cancelButton({ label: trans.__('Keep looking') }),
+        Dialog.createButton({ label: trans.__('Create a copy'), actions: ['copy'] }),
+        Dialog.okButton({ label: trans.__('Open again'), actions: ['reopen'] })
+      ]
+    });
+    if (this._widget.isDisposed) {
+      return;
+    }
+    if (button.actions.includes('copy')) {
+      await copy(this._widget.context);
+    } else if (button.actions.includes('reopen')) {
+      await reopen(this._widget);
+    }
+  }
+
+  private _editable = true;
+  private _asked = false;
+  private readonly _banner: Banner;
+}
+
+async function openAgain(documents: IDocumentManager, widget: DocumentWidget): Promise<void> {
+  const { context } = widget;
+  const path = context.path;
+  const gone = new Promise<void>(resolve => context.disposed.connect(() => resolve()));
+  let other: IDocumentWidget | undefined = widget;
+  while (other !== undefined) {
+    other.dispose();
+    other = documents.findWidget(path, null);
+  }
+  await gone;
+  documents.openOrReveal(path);
+}
+
+export const preview: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: 'Keeps readers from editing, says why, and offers a copy.',
+  autoStart: true,
+  requires: [IRoomStatusTracker, IDocumentManager],
+  optional: [ISettingRegistry, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    tracker: IRoomStatusTracker,
+    documents: IDocumentManager,
+    settings: ISettingRegistry | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('cs3collab');
+
+    const copy = async (context: DocumentRegistry.Context): Promise<void> => {
+      try {
+        const stored = await settings?.get(ID, 'copyFolder');
+        const folder = typeof stored?.composite === 'string' ? stored.composite : '';
+        const path = await copyDocument(app.serviceManager.contents, context, folder);
+        documents.openOrReveal(path);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        Notification.error(trans.__('The copy could not be made: %1', why), { autoClose: false });
+      }
+    };
+    const actions: IActions = { trans, copy, reopen: widget => openAgain(documents, widget) };
+
+    app.commands.addCommand(CREATE_COPY, {
+      label: trans.__('Create a Copy in My Home'),
+      isEnabled: () => current() !== undefined,
+      execute: async () => {
+        const context = current();
+        if (context !== undefined) {
+          await copy(context);
+        }
+      }
+    });
+    const current = (): DocumentRegistry.Context | undefined =>
+      app.shell.currentWidget === null ? undefined : documents.contextForWidget(app.shell.currentWidget);
+
+    for (const factory of FACTORIES) {
+      app.docRegistry.addWidgetExtension(factory, {
+        createNew: widget => {
+          const room =
+            widget instanceof DocumentWidget ? tracker.get(widget.context.model.sharedModel) : undefined;
+          if (widget instanceof DocumentWidget && room !== undefined) {
+            new PreviewMode(widget, room, actions);
+          }
+        }
+      });
+    }
+  }
+};
