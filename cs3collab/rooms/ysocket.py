@@ -27,6 +27,15 @@ def sync_message(kind: int, payload: bytes) -> bytes:
     return bytes((SYNC, kind)) + write_var_bytes(payload)
 
 
+def awareness_message(update: bytes) -> bytes:
+    return bytes((AWARENESS,)) + write_var_bytes(update)
+
+
+def body_of(message: bytes) -> bytes:
+    """The payload of an awareness message. Raises `InvalidInput`."""
+    return Reader(message[1:]).var_bytes()
+
+
 def raw_message(value: dict[str, Any]) -> bytes:
     return bytes((RAW,)) + write_var_bytes(msgspec.json.encode(value))
 
@@ -68,7 +77,7 @@ class YSocket:
         if kind == SYNC:
             self._receive_sync(body)
         elif kind == AWARENESS:
-            self.room.awareness(self.seat, Reader(body).var_bytes())
+            self.room.awareness(self.seat, body_of(message))
         elif kind == RAW and self._raw:
             self._receive_raw(Reader(body))
 
@@ -145,7 +154,7 @@ class YSocket:
         self._status_soon()
 
     def awareness(self, update: bytes) -> None:
-        self._send(bytes((AWARENESS,)) + write_var_bytes(update))
+        self._send(awareness_message(update))
 
     def status(self, status: RoomStatus) -> None:
         self._status_soon()

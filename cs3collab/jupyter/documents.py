@@ -1,0 +1,118 @@
+"""``settings["jupyter_server_ydoc"]``: how other server extensions get at live documents, as with the stock extension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_ydoc import ydocs
+from jupyter_ydoc.ybasedoc import YBaseDoc
+from pycrdt import Doc, TransactionEvent
+
+from cs3collab.errors import NotFound
+from cs3collab.jupyter.live import Live
+from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.types import RoomId, RoomStatus, Target
+
+
+class Documents:
+    """The part of the stock extension's Python API that others use: `get_document`."""
+
+    def __init__(self, live: Live, serverapp: Any) -> None:
+        self._live = live
+        self._serverapp = serverapp
+        self._open: dict[str, LiveDocument] = {}
+
+    async def get_document(
+        self,
+        *,
+        path: str | None = None,
+        content_type: str | None = None,
+        file_format: str | None = None,
+        room_id: str | None = None,
+        copy: bool = True,
+        create: bool = False,
+    ) -> YBaseDoc | None:
+        """As ``YDocExtension.get_document``: a fork with `copy`, else the live document, whose changes go to everybody.
+
+        None when the file does not exist or may not be read. `create` is accepted; a room is always opened when it has to be.
+        Raises `ValueError` unless either `room_id` or all of `path`, `content_type` and `file_format` are given.
+        """
+        parts = (path, content_type, file_format)
+        if (room_id is None) == all(part is None for part in parts) or (room_id is None and None in parts):
+            raise ValueError("give either room_id, or path, content_type and file_format")
+        try:
+            if room_id is not None:
+                target = await self._live.target(RoomId.parse(room_id))
+            else:
+                resolved = await self._serverapp.contents_manager.resolve(path)
+                target = resolved.target(file_format, content_type)
+            return await self._fork(target) if copy else await self._live_document(target)
+        except NotFound:
+            return None
+
+    async def _fork(self, target: Target) -> YBaseDoc:
+        document = LiveDocument(target.type)
+        room, seat = await self._live.join(target, lambda room: document)
+        try:
+            snapshot = await room.sync(document, b"")
+        finally:
+            room.leave(seat)
+        document.ydoc.apply_update(snapshot.update)
+        return document.shared
+
+    async def _live_document(self, target: Target) -> YBaseDoc:
+        document = LiveDocument(target.type)
+        room, seat = await self._live.join(target, lambda room: document)
+        if (known := self._open.get(str(room.id))) is not None and known.place is not None and known.place[0] is room:
+            room.leave(seat)
+            return known.shared
+        document.enter(room, seat, (await room.sync(document, b"")).update)
+        self._open[str(room.id)] = document
+        return document.shared
+
+    async def close(self) -> None:
+        for document in self._open.values():
+            document.leave()
+        self._open.clear()
+
+
+class LiveDocument:
+    """A Y document in this process that follows a room, and whose own changes go there."""
+
+    def __init__(self, type: str) -> None:
+        self.ydoc: Doc[Any] = Doc()
+        self.shared: YBaseDoc = ydocs.get(type, ydocs["file"])(self.ydoc)
+        self.place: tuple[Room, Seat] | None = None
+        self._from_room = False
+        self._tasks = Tasks("live document of another extension")
+
+    def enter(self, room: Room, seat: Seat, update: bytes) -> None:
+        self.place = room, seat
+        self._apply(update)
+        room.live(self)
+        self.ydoc.observe(self._changed)
+
+    def leave(self) -> None:
+        if self.place is not None:
+            room, seat = self.place
+            room.leave(seat)
+
+    def update(self, position: int, update: bytes, author: str) -> None:
+        self._apply(update)
+
+    def awareness(self, update: bytes) -> None: ...
+    def status(self, status: RoomStatus) -> None: ...
+    def closed(self, error: Exception) -> None:
+        self.leave()
+
+    def _apply(self, update: bytes) -> None:
+        self._from_room = True
+        try:
+            self.ydoc.apply_update(update)
+        finally:
+            self._from_room = False
+
+    def _changed(self, event: TransactionEvent) -> None:
+        if not self._from_room and self.place is not None:
+            room, seat = self.place
+            self._tasks.start(room.submit(seat, event.update))
