@@ -1,12 +1,13 @@
 """Where the cold part of a document is kept: a port of five methods, and two adapters.
 
-The store never lets two writers share an object and never changes one it wrote, except its own notes. So an adapter whose storage
-cannot do ``if_absent`` or ``if_match`` atomically may check first and then write.
+The store never lets two writers share an object and never changes one it wrote, except its own notes. So an adapter whose
+storage cannot do ``if_absent`` or ``if_match`` atomically may check first and then write.
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import hashlib
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ from ystore.files import Files
 
 
 class BlobStore(Protocol):
-    """Names are relative paths of ``[0-9a-z.-]`` and ``/``. Whatever an adapter raises beside what is said here means: try later."""
+    """Names are relative paths of ``[0-9a-z.-]`` and ``/``. Whatever else than said here an adapter raises means: try later."""
 
     async def get(self, name: str) -> bytes:
         """The whole object. Raises `BlobNotFound`."""
@@ -84,7 +85,7 @@ class DirectoryBlobs:
     async def list(self, prefix: str) -> list[str]:
         return await asyncio.to_thread(self._list, prefix)
 
-    def _list(self, prefix: str) -> list[str]:
+    def _list(self, prefix: str) -> builtins.list[str]:
         start = self._root / prefix.rpartition("/")[0]
         found = (path for path in start.rglob("*") if path.is_file() and not path.name.startswith("."))
         names = (path.relative_to(self._root).as_posix() for path in found)

@@ -16,13 +16,13 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ystore import manifest as manifests
 from ystore import record as records
 from ystore import segment
-from ystore.errors import StoreCorrupt, StoreLocked
+from ystore.errors import StoreCorrupt, StoreLocked, StoreUnavailable
 from ystore.failpoints import hit
 from ystore.files import Files
 from ystore.journal import LogFile
@@ -47,7 +47,7 @@ class Cut:
 
 @dataclass(slots=True)
 class Report:
-    """What opening found and did. ``restored`` counts objects fetched from the blob store; ``notes`` are sentences for an operator."""
+    """What opening found and did. ``restored`` counts objects fetched from the blob store; ``notes`` are for an operator."""
 
     cuts: list[Cut] = field(default_factory=list)
     restored: int = 0
@@ -67,6 +67,7 @@ class Directory:
         self._lock = self._acquire()
         self.manifest = Manifest()
         self.is_new = False
+        self.recovered = False
 
     def _acquire(self) -> int:
         fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -78,7 +79,9 @@ class Directory:
             raise StoreLocked(
                 f"{self.root} is open in another process (pid {holder})", hint="stop that process, or use another directory"
             ) from error
-        with contextlib.suppress(OSError):  # who holds it is a courtesy; the lock is the flock, and a full disk must not keep us out
+        with contextlib.suppress(
+            OSError
+        ):  # who holds it is a courtesy; the lock is the flock, and a full disk must not keep us out
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
         return fd
@@ -98,6 +101,9 @@ class Directory:
     def load_manifest(self) -> None:
         """Reads the manifest, or makes the best of its absence. `is_new` says that nothing is here yet."""
         path = self.root / "manifest"
+        if self._recovering.exists():
+            self.is_new = True
+            return
         try:
             self.manifest = manifests.decode(self.files.read(path))
         except FileNotFoundError:
@@ -115,6 +121,30 @@ class Directory:
         self.report.notes.append(f"{why}: the lineage was taken from the data, what was noted in the manifest is lost")
         self.save_manifest(self.manifest)
         return True
+
+    @property
+    def _recovering(self) -> Path:
+        """Stands while objects are fetched into an empty directory: as long as it does, the document here is not whole."""
+        return self.root / "recovering"
+
+    def begin_recovery(self, manifest: Manifest) -> None:
+        self.files.write_atomic(self._recovering, b"")
+        self.manifest = manifest
+        self.recovered = True
+
+    def begin_new(self) -> None:
+        """Raises `StoreUnavailable` if a recovery was interrupted: only the blob store can finish it."""
+        if self._recovering.exists():
+            raise StoreUnavailable(
+                f"{self.root} was being fetched from a blob store and is not complete",
+                hint="open it with that blob store, or remove the directory",
+            )
+        self.save_manifest(self.manifest)
+
+    def end_recovery(self, floor: int) -> None:
+        self.save_manifest(self.manifest.above(floor))
+        self.files.unlink(self._recovering)
+        self.files.sync_dir(self.root)
 
     def save_manifest(self, manifest: Manifest) -> None:
         self.files.write_atomic(self.root / "manifest", manifests.encode(manifest))
@@ -170,8 +200,8 @@ class Directory:
         return logs, sealed
 
     def _cut(self, path: Path, data: bytes, found: records.Scan) -> None:
-        if found.damaged and found.highest > self.manifest.floor:
-            self._raise_floor(found.highest)
+        # A changed byte in the last record looks like a torn write: positions in what is cut may have been given out.
+        self._raise_floor(found.highest + 1 + data.count(records.MAGIC, found.good_end + 1))
         if self.keep_aside(path.name, data, found.good_end, torn=not found.damaged):
             with contextlib.suppress(OSError):  # readers stop at the good end anyway
                 if found.records:
@@ -180,9 +210,9 @@ class Directory:
                     self.files.unlink(path)
 
     def _raise_floor(self, position: int) -> None:
-        manifest = Manifest(
-            self.manifest.lineage, self.manifest.generation, self.manifest.revision, position, self.manifest.meta
-        )
+        manifest = self.manifest.above(position)
+        if manifest == self.manifest:
+            return
         try:
             self.save_manifest(manifest)
         except OSError as error:
@@ -206,8 +236,7 @@ class Directory:
         for path in sorted(self.data.glob(f"*{segment.SEGMENT}")) + sorted(self.data.glob(f"*{segment.SNAPSHOT}")):
             try:
                 data = self.files.read(path)
-                info = segment.read_info(path.name, data)
-                segment.unpack(path.name, data)
+                info = _checked(path.name, data)
             except StoreCorrupt as error:
                 self.report.notes.append(str(error))
                 found += self._mend(path, data)
@@ -216,7 +245,8 @@ class Directory:
         return found
 
     def _mend(self, path: Path, data: bytes) -> list[Info]:
-        """A damaged object goes aside as it is; of a segment the good prefix stays."""
+        """A damaged object goes aside as it is; of a segment the good prefix stays. Its positions are not given out again."""
+        self._raise_floor(segment.last_of(path.name, data))
         good = segment.salvage(path.name, data) if path.suffix == segment.SEGMENT else []
         if not self.keep_aside(path.name, data, 0, torn=False):
             return []
@@ -226,6 +256,40 @@ class Directory:
         info, packed = pack_segment(path.name, self.manifest.lineage, good)
         self.files.write_atomic(path, packed)
         return [info]
+
+    def inventory(self) -> tuple[set[str], set[str]]:
+        """Names of the sound sealed objects here, and of those that they make needless."""
+        found = []
+        for path in [*self.data.glob(f"*{segment.SEGMENT}"), *self.data.glob(f"*{segment.SNAPSHOT}")]:
+            with contextlib.suppress(StoreCorrupt):
+                found.append(_checked(path.name, self.files.read(path)))
+        return {info.name for info in found}, segment.replaced(found)
+
+    def restore(self, name: str, data: bytes) -> bool:
+        """Takes an object from a blob store, in place of none or of a damaged one. False if ours is no worse."""
+        path = self.data / name
+        try:
+            _checked(name, data)
+        except StoreCorrupt as error:
+            self.report.notes.append(f"{error} in the blob store")
+            if path.exists():
+                return False
+        else:
+            if path.exists():
+                self.report.notes.append(f"{name} was damaged; it came back from the blob store")
+                self.keep_aside(name, self.files.read(path), 0, torn=False)
+        self.files.make_dir(self.data)
+        self.files.write_atomic(path, data)
+        return True
+
+    def renumber(self, info: Info, after: int) -> Info:
+        """Gives the records of a segment new positions after `after`: those they have were also given out by another writer."""
+        found = [replace(r, position=after + n) for n, r in enumerate(self.read_segment(info), 1)]
+        name = self.new_name(after + 1) + segment.SEGMENT
+        moved, packed = pack_segment(name, self.manifest.lineage, found, info.covers | {info.name})
+        self.put(moved, packed)
+        self.files.unlink(self.path(info))
+        return moved
 
     def seal(self, log: LogFile) -> Info:
         """Turns a log file into a compressed segment of the same name."""
@@ -254,7 +318,9 @@ class Directory:
             count += 1
             yield record
         if count != log.count:
-            raise StoreCorrupt(f"{log.path.name} is damaged behind record {count}", hint="reopen the store: the rest is kept aside")
+            raise StoreCorrupt(
+                f"{log.path.name} is damaged behind record {count}", hint="reopen the store: the rest is kept aside"
+            )
 
     def read_segment(self, info: Info) -> Iterator[Record]:
         for record, _ in records.read(segment.unpack(info.name, self.files.read(self.path(info)))):
@@ -264,7 +330,7 @@ class Directory:
         return segment.unpack(info.name, self.files.read(self.path(info)))
 
     def quarantine(self, update: bytes, author: str, reason: str) -> None:
-        """Keeps the latest refused updates; the oldest make room. One larger than the whole folder is kept as its note alone."""
+        """Keeps the latest refused updates; the oldest make room. Of one larger than the whole folder only the note is kept."""
         folder = self.root / "quarantine"
         self.files.make_dir(folder)
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
@@ -283,6 +349,12 @@ class Directory:
             if kept >= QUARANTINE_FILES or total > QUARANTINE_BYTES:
                 self.files.unlink(update)
                 self.files.unlink(note)
+
+
+def _checked(name: str, data: bytes) -> Info:
+    info = segment.read_info(name, data)
+    segment.unpack(name, data)
+    return info
 
 
 def pack_segment(name: str, lineage: str, found: list[Record], covers: frozenset[str] = frozenset()) -> tuple[Info, bytes]:

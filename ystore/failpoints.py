@@ -1,6 +1,7 @@
 """Named places where a test may kill the process or make the disk fail; costs one comparison when unused.
 
-``CS3COLLAB_FAILPOINT=name[:action[:nth]]``, action ``kill`` (default, SIGKILL) or ``error`` (raises EIO), at the nth passage (default 1).
+``CS3COLLAB_FAILPOINT=name[:action[:nth]]``, action ``kill`` (default, SIGKILL) or ``error`` (raises EIO), at the nth passage
+(default 1).
 """
 
 from __future__ import annotations

@@ -33,9 +33,19 @@ class Journal:
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """`function(*args)` in a thread that does nothing but disk work."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+            running = asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
         except RuntimeError as error:
             raise StoreClosed("the journal is closed") from error
+        return await running
+
+    async def disk(self, function: Callable[..., T], *args: object) -> T:
+        """As `run`, with OSError as `StoreUnavailable`."""
+        try:
+            return await self.run(function, *args)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the disk refuses: {error}", hint="free or repair the disk; then it goes on by itself"
+            ) from error
 
     def close(self) -> None:
         """Ends the threads; every document must be closed before."""
@@ -71,12 +81,15 @@ class _Waiting:
 class Log:
     """The file a document is appended to now. Not thread-safe: one event loop."""
 
-    def __init__(self, journal: Journal, position: int, name: Callable[[int], Path], retired: Callable[[LogFile], None]) -> None:
+    def __init__(
+        self, journal: Journal, position: int, name: Callable[[int], Path], retired: Callable[[LogFile], None]
+    ) -> None:
         self._journal = journal
         self._name = name
         self._retired = retired
         self._pending: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._turning: asyncio.Future[None] | None = None
         self._fd: int | None = None
         self.file: LogFile | None = None
         self.position = position
@@ -104,15 +117,23 @@ class Log:
             await asyncio.wait([self._flusher])
 
     async def retire(self) -> None:
-        """Closes the file, so that the next record begins another."""
-        await self.drain()
+        """Closes the file behind the batch that is being written, so that the next one begins another."""
+        if self._flusher is None:
+            await self._turn_over()
+            return
+        if self._turning is None:
+            self._turning = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._turning)
+
+    async def _turn_over(self) -> None:
+        """Only between batches. Everything is settled before the first await, for a new batch may begin there."""
         fd, self._fd = self._fd, None
+        file, self.file = self.file, None
+        if file is not None:
+            self._retired(file)
         if fd is not None:
             with contextlib.suppress(OSError):  # all that counts in it was synced
                 await self._journal.run(self._journal.files.close, fd)
-        if self.file is not None:
-            file, self.file = self.file, None
-            self._retired(file)
 
     async def _flush(self) -> None:
         try:
@@ -124,6 +145,10 @@ class Log:
                     await self._give_up(batch, error)
                 else:
                     self._acknowledge(batch)
+                if self._turning is not None:
+                    await self._turn_over()
+                    turned, self._turning = self._turning, None
+                    turned.set_result(None)
         finally:
             self._flusher = None
 

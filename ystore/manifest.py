@@ -17,7 +17,7 @@ _MAGIC = b"ystore 1 "
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``generation`` counts resets, ``revision`` counts changes of ``meta``; ``floor`` is a position never to be given out again."""
+    """``generation`` counts resets, ``revision`` changes of ``meta``; positions up to ``floor`` are never given out again."""
 
     lineage: str = field(default_factory=lambda: uuid.uuid4().hex)
     generation: int = 1
@@ -32,6 +32,9 @@ class Manifest:
 
     def noted(self, meta: Mapping[str, str]) -> Manifest:
         return replace(self, meta=dict(meta), revision=self.revision + 1)
+
+    def above(self, floor: int) -> Manifest:
+        return replace(self, floor=max(self.floor, floor))
 
     def succeeded(self) -> Manifest:
         """An empty history that takes the place of this one."""

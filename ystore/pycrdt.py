@@ -1,6 +1,7 @@
-"""The only module that decodes updates: ``python -m ystore.pycrdt squash|compare|trace``, run by `ystore.replay`.
+"""What needs pycrdt: the child process that decodes updates, and the adapter for stock servers.
 
-pycrdt can panic and segfault on crafted updates, so this never runs in a server's own process.
+``python -m ystore.pycrdt squash|compare|trace`` is run by `ystore.replay`: pycrdt can panic and segfault on crafted updates, so
+decoding never happens in a server's own process.
 """
 
 from __future__ import annotations
@@ -9,9 +10,75 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from logging import Logger
+from typing import Any
 
+import anyio
 from pycrdt import Doc, get_update, merge_updates
+from pycrdt.store import BaseYStore, YDocNotFound
+
+from ystore.blobs import BlobStore
+from ystore.journal import Journal
+from ystore.store import Store
+
+
+class YStore(BaseYStore):
+    """A `Store` as pycrdt-websocket's rooms want it: ``YRoom(ystore=YStore("directory"))``. Only on asyncio.
+
+    ``write`` returns when the update is durable. The directory is opened at first use and let go of by ``stop``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        metadata_callback: Callable[[], Awaitable[bytes] | bytes] | None = None,
+        log: Logger | None = None,
+        *,
+        blobs: BlobStore | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.path = path
+        self.metadata_callback = metadata_callback
+        self._blobs = blobs
+        self._journal = journal
+        self._store: Store | None = None
+        self._opening = anyio.Lock()
+
+    async def store(self) -> Store:
+        """What is underneath. Raises as `Store.open`."""
+        async with self._opening:
+            if self._store is None:
+                self._store = await Store.open(self.path, self._blobs, self._journal)
+            return self._store
+
+    async def write(self, data: bytes) -> None:
+        metadata = await self.get_metadata()
+        await (await self.store()).append(data, metadata.decode("latin-1"))
+
+    async def read(self) -> AsyncIterator[tuple[bytes, bytes, float]]:
+        """Every update with its metadata and Unix seconds. Raises `pycrdt.store.YDocNotFound` if there is none."""
+        store = await self.store()
+        if not store.position:
+            raise YDocNotFound
+        async for record in store.records():
+            yield record.update, record.author.encode("latin-1"), record.at
+
+    async def apply_updates(self, ydoc: Doc[Any]) -> None:
+        """From the snapshot, which is faster than every update. Raises `pycrdt.store.YDocNotFound`."""
+        store = await self.store()
+        if not store.position:
+            raise YDocNotFound
+        async for update in store.updates():
+            ydoc.apply_update(update)
+
+    async def stop(self) -> None:
+        await super().stop()
+        with anyio.CancelScope(shield=True):
+            async with self._opening:
+                if self._store is not None:
+                    await self._store.close()
+                    self._store = None
 
 
 class _Fault(Exception):
@@ -20,20 +87,20 @@ class _Fault(Exception):
         self.index = index
 
 
-def replay(updates: Sequence[bytes], *, trace: bool = False) -> Doc[object]:
+def replay(updates: Sequence[bytes], *, trace: bool = False) -> Doc[Any]:
     """A document with these updates; what depends on missing ones stays pending inside."""
-    doc: Doc[object] = Doc()
+    doc: Doc[Any] = Doc()
     for index, update in enumerate(updates):
         if trace:
             os.write(2, b"%d\n" % index)
         try:
             doc.apply_update(update)
-        except BaseException as error:  # PanicException of PyO3 is no Exception
+        except BaseException as error:  # noqa: BLE001 - PanicException of PyO3 is no Exception
             raise _Fault(index, f"{type(error).__name__}: {error}") from None
     return doc
 
 
-def pending(doc: Doc[object], updates: Sequence[bytes]) -> list[bytes]:
+def pending(doc: Doc[Any], updates: Sequence[bytes]) -> list[bytes]:
     """What of `updates` the document could not integrate yet; ``Doc.get_update`` leaves it out."""
     state = doc.get_state()
     clocks = dict(_state(state))
@@ -60,7 +127,9 @@ def compare(snapshot: bytes, updates: Sequence[bytes]) -> str:
         return "the state vectors differ"
     mine, other = ours.get_update(), theirs.get_update()
     if mine != other and (len(mine) != len(other) or Counter(mine) != Counter(other)):
-        return "the contents differ"  # JSON objects are encoded in no fixed order, so equal contents may differ in the order of bytes
+        return (
+            "the contents differ"  # equal contents may differ in the order of bytes: JSON objects are encoded in no fixed order
+        )
     left, right = pending(ours, [snapshot]), pending(theirs, updates)
     if bool(left) != bool(right):
         return "the pending updates differ"

@@ -1,7 +1,7 @@
 """Sealed objects: compressed segments of records, and snapshots. The same bytes on disk and in a blob store. Pure.
 
 An object never changes. It names what it ``covers``: objects whose content it holds, which a reader then leaves out.
-The union of all objects that no other covers is the document, whoever wrote them: two writers after a split brain need no agreement.
+The union of all objects that no other covers is the document, whoever wrote them: after a split brain no agreement is needed.
 """
 
 from __future__ import annotations
@@ -85,6 +85,18 @@ def unpack(name: str, data: bytes) -> bytes:
         raise StoreCorrupt(f"{name} is damaged: {error}") from error
 
 
+LOST_TAIL = 2**20
+"""Positions left out when nobody can know how many were lost, so that none is ever given out twice."""
+
+
+def last_of(name: str, data: bytes) -> int:
+    """The last position of an object that may be damaged, or a safe distance past it."""
+    try:
+        return read_info(name, data).last
+    except StoreCorrupt:
+        return first_of(name) + LOST_TAIL
+
+
 def salvage(name: str, data: bytes) -> list[Record]:
     """The records of a damaged segment up to the damage; each was checked by its own CRC."""
     try:
@@ -115,6 +127,12 @@ def live(infos: Iterable[Info]) -> list[Info]:
     infos = list(infos)
     covered = {name for info in infos for name in info.covers}
     return sorted((i for i in infos if i.name not in covered), key=lambda i: (not i.is_snapshot, i.first, i.name))
+
+
+def replaced(infos: Iterable[Info]) -> set[str]:
+    """Names nobody needs any more: snapshots under another snapshot, and segments rewritten into another segment."""
+    infos = list(infos)
+    return {name for info in infos for name in info.covers if name.endswith(SNAPSHOT if info.is_snapshot else SEGMENT)}
 
 
 def history(infos: Iterable[Info]) -> list[Info]:

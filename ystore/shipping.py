@@ -1,0 +1,202 @@
+"""The way to the blob store and back: sealed objects and notes are put there, and fetched when the directory lacks them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from ystore import manifest as manifests
+from ystore import segment
+from ystore.blobs import BlobStore
+from ystore.directory import Directory
+from ystore.errors import BlobConflict, BlobNotFound, StoreCorrupt, StoreUnavailable
+from ystore.failpoints import hit
+from ystore.journal import Journal
+from ystore.manifest import Manifest
+from ystore.segment import Info
+
+T = TypeVar("T")
+CALL_TIMEOUT_S = 30.0
+"""For one object; a snapshot of a large document takes seconds."""
+LIST_TIMEOUT_S = 5.0
+"""When the local directory has the document, opening does not wait longer than this to hear of other writers."""
+_AT_ONCE = 8
+
+
+class Shipper:
+    """What of one store is in the blob store, and how the rest gets there. Never used by two tasks at once."""
+
+    def __init__(self, blobs: BlobStore, place: Directory, journal: Journal) -> None:
+        self._blobs = blobs
+        self._place = place
+        self._journal = journal
+        self._shipped: set[str] | None = None
+        self._notes: set[str] = set()
+        self._revision = -1
+
+    @property
+    def shipped(self) -> frozenset[str]:
+        """Names of this lineage's objects known to be in the blob store."""
+        return frozenset(self._shipped or ())
+
+    @property
+    def is_current(self) -> bool:
+        """The notes in the blob store are those of the manifest."""
+        return self._revision == self._place.manifest.revision
+
+    def forget(self) -> None:
+        """After a reset: nothing of the new lineage was shipped."""
+        self._shipped, self._revision, self._notes = set(), -1, set()
+
+    async def fetch(self) -> None:
+        """Adopts the newest lineage and brings the objects the directory lacks or has damaged.
+
+        Raises `StoreUnavailable` if the blob store cannot be asked and the directory holds nothing: there may be a document
+        in it, and beginning another would split its history.
+        """
+        place = self._place
+        try:
+            names = await _ask(self._blobs.list(""), CALL_TIMEOUT_S if place.is_new else LIST_TIMEOUT_S)
+        except StoreUnavailable as error:
+            if place.is_new:
+                raise
+            place.report.notes.append(f"other writers could not be looked for: {error.message}")
+            return
+        newest = max((found for name in names if (found := manifests.parse_prefix(name))), default=None)
+        if newest is None:
+            self._shipped = set()
+        elif place.is_new or newest[0] > place.manifest.generation:
+            await self._recover(names, Manifest(lineage=newest[1], generation=newest[0]))
+        else:
+            await self._catch_up(names)
+
+    async def _recover(self, names: list[str], newest: Manifest) -> None:
+        place = self._place
+        if not place.is_new and place.manifest.lineage != newest.lineage:
+            place.report.notes.append(
+                f"lineage {place.manifest.lineage} was replaced elsewhere; it is kept in the directory 'old'"
+            )
+        await self._journal.disk(place.begin_recovery, await self._newest_notes(names, newest))
+        await self._complete(names)
+        place.is_new = False
+
+    async def _catch_up(self, names: list[str]) -> None:
+        place = self._place
+        try:
+            noted = await self._newest_notes(names, place.manifest)
+            if noted != place.manifest:
+                await self._journal.disk(place.save_manifest, noted)
+            await self._complete(names)
+        except StoreUnavailable as error:
+            place.report.notes.append(f"what other writers stored could not all be fetched: {error.message}")
+
+    async def _newest_notes(self, names: list[str], mine: Manifest) -> Manifest:
+        """Of a split brain's notes those changed most often win; floors are kept."""
+        floor = mine.floor
+        self._notes = {name for name in names if name.startswith(f"{mine.prefix}meta-")}
+        for name in sorted(self._notes):
+            try:
+                found = manifests.decode(await self._get(name))
+            except (StoreCorrupt, ValueError, KeyError) as error:
+                self._place.report.notes.append(f"{name}: {error}")
+                continue
+            floor = max(floor, found.floor)
+            if found.lineage == mine.lineage and found.revision > mine.revision:
+                mine = found
+        return mine.above(floor)
+
+    async def _complete(self, names: list[str]) -> None:
+        place, prefix = self._place, self._place.manifest.prefix
+        there = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        self._shipped = {name for name in there if name.endswith((segment.SEGMENT, segment.SNAPSHOT))}
+        sound, needless = await self._journal.disk(place.inventory)
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def bring(name: str) -> None:
+            async with limit:
+                data = await self._get(prefix + name)
+            if await self._journal.disk(place.restore, name, data):
+                place.report.restored += 1
+
+        await asyncio.gather(*(bring(name) for name in sorted(self._shipped - sound - needless)))
+
+    async def ship(self, infos: Iterable[Info]) -> None:
+        """Puts what the blob store lacks of these and the notes, deletes what they replace. Raises `StoreUnavailable`."""
+        infos = list(infos)
+        prefix = self._place.manifest.prefix
+        if self._shipped is None:
+            names = await _ask(self._blobs.list(prefix), CALL_TIMEOUT_S)
+            self._shipped = {n.removeprefix(prefix) for n in names if n.endswith((segment.SEGMENT, segment.SNAPSHOT))}
+        for info in infos:
+            if info.name not in self._shipped:
+                await self._ship_one(info, prefix)
+        await self._ship_notes()
+        await self._drop(infos, prefix)
+
+    async def _ship_one(self, info: Info, prefix: str) -> None:
+        try:
+            data = await self._journal.run(self._place.files.read, self._place.path(info))
+        except FileNotFoundError:
+            return  # compacted or reset meanwhile
+        except OSError as error:
+            raise StoreUnavailable(f"{info.name} cannot be read: {error}") from error
+        await self._journal.disk(hit, "ship.put.before")
+        await self._put(prefix + info.name, data)
+        await self._journal.disk(hit, "ship.put.after")
+        if self._place.manifest.prefix == prefix and self._shipped is not None:
+            self._shipped.add(info.name)
+
+    async def _put(self, name: str, data: bytes) -> None:
+        """An object already there is what an earlier attempt left whose answer was lost."""
+        try:
+            await _ask(self._blobs.put(name, data, if_absent=True), CALL_TIMEOUT_S)
+        except BlobConflict:
+            if await self._get(name) != data:
+                await _ask(self._blobs.put(name, data), CALL_TIMEOUT_S)
+
+    async def _ship_notes(self) -> None:
+        manifest = self._place.manifest
+        if self._revision == manifest.revision:
+            return
+        name = f"{manifest.prefix}meta-{self._place.writer}"
+        await _ask(self._blobs.put(name, manifests.encode(manifest)), CALL_TIMEOUT_S)
+        self._revision = manifest.revision
+        for old in sorted(self._notes - {name}):
+            await _ask(self._blobs.delete(old), CALL_TIMEOUT_S)
+            self._notes.discard(old)
+
+    async def _drop(self, infos: list[Info], prefix: str) -> None:
+        """Deletes what compaction made needless, once its substitute was read back from the blob store."""
+        here = {info.name for info in infos}
+        for info in infos:
+            gone = sorted(name for name in info.covers & self.shipped if name not in here)
+            if not gone or info.name not in self.shipped:
+                continue
+            try:
+                segment.unpack(info.name, await self._get(prefix + info.name))
+            except StoreCorrupt as error:
+                self._shipped = set(self.shipped - {info.name})
+                raise StoreUnavailable(f"the blob store did not keep what it was given: {error.message}") from error
+            for name in gone:
+                await _ask(self._blobs.delete(prefix + name), CALL_TIMEOUT_S)
+                if self._shipped is not None:
+                    self._shipped.discard(name)
+
+    async def _get(self, name: str) -> bytes:
+        try:
+            return await _ask(self._blobs.get(name), CALL_TIMEOUT_S)
+        except BlobNotFound as error:
+            raise StoreUnavailable(f"{name} was listed, but is not there") from error
+
+
+async def _ask(call: Awaitable[T], timeout: float) -> T:
+    try:
+        async with asyncio.timeout(timeout):
+            return await call
+    except (BlobNotFound, BlobConflict):
+        raise
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the blob store did not answer within {timeout:.0f} s") from error
+    except Exception as error:
+        raise StoreUnavailable(f"the blob store refuses: {error or type(error).__name__}") from error
