@@ -87,7 +87,10 @@ class YDocument:
         return self._doc.get_state()
 
     def render(self) -> tuple[bytes, str]:
-        """The file's content and its digest (`notebook.digest`, or the sha256 of a text). Reads without writing. Raises `NotANotebook` when the content makes no valid notebook."""
+        """The file's content and its digest (`notebook.digest`, or the sha256 of a text). Reads without writing.
+
+        Raises `NotANotebook` when the content makes no valid notebook.
+        """
         if self.kind == "file":
             content = str(self._doc.get("source", type=Text)).encode()
             return content, hashlib.sha256(content).hexdigest()

@@ -1,0 +1,125 @@
+"""The room worker: a child process in which Y documents live, and may die, without taking the relay along.
+
+Started as ``python -m cs3collab.rooms.worker_main SOCKET CELL TIMEOUT`` by `rooms.worker_process`: the file descriptors of a
+stream socket and of an 8-byte file, and the seconds one request may take. The id of the request that is being carried out
+stands in the file, so that the parent knows which one killed the worker. It ends with its socket, and leaves every signal to
+the parent that a terminal or a service manager sends to whole groups of processes.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+
+from cs3collab.errors import CollabError
+from cs3collab.limits import DEFAULT
+from cs3collab.merge.ydoc import YDocument
+from cs3collab.rooms.worker_wire import Op, Reader, Reply, Request, frame
+
+_READ_BYTES = 2**20
+_FLUSH_BYTES = 256 * 1024
+_FLUSH_S = 0.001
+_CELL = struct.Struct("<Q")
+NewDocument = Callable[[str], YDocument]
+
+
+class Server:
+    """Carries out requests in order, one at a time. A Rust panic is not caught: a panicked document must not be used again."""
+
+    def __init__(self, sock: socket.socket, cell: mmap.mmap, timeout_s: float, new_document: NewDocument = YDocument) -> None:
+        self._sock = sock
+        self._cell = cell
+        self._timeout_s = timeout_s
+        self._new_document = new_document
+        self._documents: dict[int, YDocument] = {}
+
+    def run(self) -> None:
+        """Until the parent closes the socket, or dies."""
+        reader = Reader(Request)
+        while data := self._sock.recv(_READ_BYTES):
+            self._batch(reader.feed(data))
+
+    def _batch(self, requests: list[Request]) -> None:
+        out, flushed = bytearray(), time.monotonic()
+        for request in requests:
+            out += frame(self._carry_out(request))
+            if len(out) > _FLUSH_BYTES or time.monotonic() - flushed > _FLUSH_S:
+                self._sock.sendall(out)
+                out, flushed = bytearray(), time.monotonic()
+        self._sock.sendall(out)
+
+    def _carry_out(self, request: Request) -> Reply:
+        _CELL.pack_into(self._cell, 0, request.id)
+        signal.setitimer(signal.ITIMER_REAL, self._timeout_s)  # its default action ends the process
+        try:
+            return self._answer(request)
+        except CollabError as error:
+            return Reply(request.id, request.document, error=error.kind, message=error.message, hint=error.hint)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _CELL.pack_into(self._cell, 0, 0)
+
+    def _answer(self, request: Request) -> Reply:
+        if request.op is Op.CLOSE:
+            self._documents.pop(request.document, None)
+            return Reply(request.id, request.document)
+        document = self._documents.get(request.document)
+        if document is None:
+            document = self._documents[request.document] = self._new_document(request.kind)
+        data, text = b"", ""
+        match request.op:
+            case Op.APPLY:
+                text = document.apply(request.data)
+            case Op.DIFF:
+                data = document.diff(request.data)
+            case Op.STATE:
+                data = document.state()
+            case Op.RENDER:
+                data, text = document.render()
+            case Op.MARK_SAVED:
+                data = document.mark_saved(request.text)
+            case Op.LOAD:
+                document.load(request.updates)
+            case Op.SEED:
+                data = document.seed(request.data)
+        return Reply(request.id, request.document, data, text)
+
+
+def confine() -> None:
+    """No core files, for they hold people's documents; no more memory than the machine has, for swapping stops all."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = max(16 * DEFAULT.document_bytes, physical * 3 // 4)
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def main(arguments: list[str], new_document: NewDocument = YDocument) -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    faulthandler.enable()
+    confine()
+    sock = socket.socket(fileno=int(arguments[0]))
+    cell = mmap.mmap(int(arguments[1]), _CELL.size)
+    try:
+        sock.sendall(frame(Reply(0, 0)))
+        if not select.select([sock], [], [], 0)[0]:  # a spare: import now what the first notebook needs
+            import jupyter_ydoc  # noqa: F401
+
+            from cs3collab.merge import notebook  # noqa: F401
+        Server(sock, cell, float(arguments[2]), new_document).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,190 @@
+"""One worker process as its parent holds it: start, send, and the news of its death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import mmap
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Self, cast
+
+from cs3collab.errors import Unavailable
+from cs3collab.rooms.worker_wire import Reader, Reply, Request, frame
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-P", "-m", "cs3collab.rooms.worker_main")
+"""``-P``: the working directory may hold a user's ``random.py``."""
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_START_S = 30.0
+_STOP_S = 2.0
+_SOCKET_BUFFER_BYTES = 2**20
+_CELL = struct.Struct("<Q")
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs and no more: the worker decodes what strangers send, so it holds no secrets."""
+    return {k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith(("PYTHON", "LC_", "LANG"))}
+
+
+def _spawn(command: Sequence[str], timeout_s: float) -> tuple[subprocess.Popen[bytes], mmap.mmap, socket.socket]:
+    """The process, the cell with the id of its current request, and our end of the connection."""
+    ours, theirs = socket.socketpair()
+    with theirs, tempfile.TemporaryFile() as cell:
+        cell.truncate(_CELL.size)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+        fds = (theirs.fileno(), cell.fileno())
+        try:
+            process = subprocess.Popen(
+                [*command, *map(str, fds), str(timeout_s)],
+                pass_fds=fds,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C in a terminal belongs to the parent
+            )
+        except OSError:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        return process, mmap.mmap(cell.fileno(), _CELL.size), ours
+
+
+class WorkerProcess(asyncio.Protocol):
+    """``on_reply`` is called for every answer, ``on_death`` once, after the process was reaped."""
+
+    def __init__(self, on_reply: Callable[[Reply], None], on_death: Callable[[WorkerProcess], None]) -> None:
+        self.on_reply = on_reply
+        self.on_death = on_death
+        self.dead = False
+        self._process: subprocess.Popen[bytes]
+        self._cell: mmap.mmap
+        self._transport: asyncio.Transport
+        self._reader = Reader(Reply)
+        self._out: list[bytes] = []
+        self._unanswered = 0
+        self._progress = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[None] = self._loop.create_future()
+        self._reaped: asyncio.Future[int] = self._loop.create_future()
+        self._reaper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        command: Sequence[str],
+        timeout_s: float,
+        on_reply: Callable[[Reply], None],
+        on_death: Callable[[WorkerProcess], None],
+    ) -> Self:
+        """Raises `Unavailable` if no worker comes up. A death before that is not told to `on_death`."""
+        self = cls(on_reply, lambda process: None)
+        try:
+            self._process, self._cell, ours = await asyncio.to_thread(_spawn, command, timeout_s)
+        except OSError as error:
+            raise Unavailable(f"the room worker cannot be started: {error}", hint="check the installation") from error
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._started
+        except TimeoutError as error:
+            raise Unavailable("the room worker does not start", hint="is the machine overloaded?") from error
+        finally:
+            if not self._started.done() or self._started.cancelled() or self._started.exception():
+                await self.stop(0)
+        self.on_death = on_death
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """How it ended: an exit code, or minus the signal."""
+        return self._process.returncode
+
+    @property
+    def current(self) -> int:
+        """Id of the request that is being carried out, or was when it died; else 0."""
+        request_id: int = _CELL.unpack_from(self._cell)[0]
+        return request_id
+
+    @property
+    def stuck_s(self) -> float:
+        """Seconds since the last answer while there are requests to answer, else 0."""
+        return time.monotonic() - self._progress if self._unanswered else 0.0
+
+    def send(self, request: Request) -> None:
+        """Never blocks. Requests of one turn of the event loop leave in one write. To a dead worker: does nothing."""
+        if self.dead:
+            return
+        if not self._unanswered:
+            self._progress = time.monotonic()
+        self._unanswered += 1
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(frame(request))
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def stop(self, grace_s: float = _STOP_S) -> None:
+        """Closes the connection, which ends the worker; kills it after the grace."""
+        self.on_death = lambda process: None
+        self._transport.close() if grace_s else self._transport.abort()
+        if grace_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await asyncio.shield(self._reaped)
+        self.kill()
+        await self._reaped
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        self._progress = time.monotonic()
+        for reply in self._reader.feed(data):
+            if reply.id == 0:
+                if not self._started.done():
+                    self._started.set_result(None)
+                continue
+            self._unanswered -= 1
+            self.on_reply(reply)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.dead = True
+        self._reaper = self._loop.create_task(self._reap())
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if not self.dead:
+            self._transport.writelines(out)
+
+    async def _reap(self) -> None:
+        code = await asyncio.to_thread(self._wait)
+        if not self._started.done():
+            self._started.set_exception(
+                Unavailable(f"the room worker ended at its start with code {code}", hint="its message is on standard error")
+            )
+        self._reaped.set_result(code)
+        self.on_death(self)
+
+    def _wait(self) -> int:
+        """A worker without its connection ends by itself; one that hangs is made to."""
+        try:
+            return self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -1,0 +1,82 @@
+"""What the worker and its parent say to each other: msgpack in frames of a 4-byte little-endian length and a body."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import Generic, TypeVar
+
+import msgspec
+
+_LENGTH = struct.Struct("<I")
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Op(enum.StrEnum):
+    LOAD = "load"
+    SEED = "seed"
+    APPLY = "apply"
+    DIFF = "diff"
+    STATE = "state"
+    RENDER = "render"
+    MARK_SAVED = "mark_saved"
+    CLOSE = "close"
+
+
+class Request(msgspec.Struct, array_like=True, gc=False):
+    """``id`` counts up from 1 in the parent. ``kind`` goes along so that a document exists from its first request on."""
+
+    id: int
+    document: int
+    kind: str
+    op: Op
+    data: bytes = b""
+    updates: list[bytes] = []
+    text: str = ""
+
+    @property
+    def size(self) -> int:
+        """Payload bytes."""
+        return len(self.data) + sum(map(len, self.updates))
+
+
+class Reply(msgspec.Struct, array_like=True, gc=False):
+    """``error`` is the kind of a `cs3collab.errors` error, empty for success. Id 0 says that the worker has started."""
+
+    id: int
+    document: int
+    data: bytes = b""
+    text: str = ""
+    error: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+def frame(message: Request | Reply) -> bytes:
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+T = TypeVar("T", Request, Reply)
+
+
+class Reader(Generic[T]):
+    """Frames out of a byte stream."""
+
+    def __init__(self, type: type[T]) -> None:
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type)
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[T]:
+        """The messages that are complete now."""
+        self._buffer += data
+        messages, start, end = [], 0, len(self._buffer)
+        with memoryview(self._buffer) as view:
+            while end - start >= _LENGTH.size:
+                stop = start + _LENGTH.size + _LENGTH.unpack_from(view, start)[0]
+                if stop > end:
+                    break
+                messages.append(self._decoder.decode(view[start + _LENGTH.size : stop]))
+                start = stop
+        del self._buffer[:start]
+        return messages
