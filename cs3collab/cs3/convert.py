@@ -22,7 +22,8 @@ def to_ref(ref: Ref) -> Any:
     """``Reference``: a path alone, or a resource id with a relative path."""
     if ref.resource_id is None:
         return storage.Reference(path=ref.path)
-    path = ref.path if ref.path.startswith(".") else f"./{ref.path.lstrip('/')}"
+    inside = ref.path.removeprefix("./").lstrip("/")
+    path = "." if inside in ("", ".") else f"./{inside}"
     return storage.Reference(resource_id=to_id(ref.resource_id), path=path)
 
 
