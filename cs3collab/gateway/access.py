@@ -20,13 +20,14 @@ VIEWER = VISIT | {"get_quota", "initiate_file_download", "list_recycle"}
 FILE_EDITOR = VIEWER | {"initiate_file_upload", "restore_recycle_item"}
 FOLDER_EDITOR = FILE_EDITOR | {"create_container", "delete", "move"}
 MANAGER = FOLDER_EDITOR | {
-    "add_grant", "deny_grant", "list_file_versions", "list_grants", "purge_recycle", "remove_grant", "restore_file_version", "update_grant",
+    "add_grant", "deny_grant", "list_grants", "remove_grant", "update_grant",
+    "list_file_versions", "restore_file_version", "purge_recycle",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user of a token. ``share_id`` is set when the token opens one OCM share only, ``editor`` then being its scope's role."""
+    """The user of a token. With ``share_id`` the token opens one OCM share only, and ``editor`` is its scope's role."""
 
     user: Any
     local: bool = False
@@ -53,6 +54,11 @@ def role(editor: bool, is_dir: bool) -> Permissions:
 def is_editor(permissions: Any) -> bool:
     """Does this ``ResourcePermissions`` amount to the editor role?"""
     return bool(permissions.initiate_file_upload)
+
+
+def bits(permissions: Any) -> Permissions:
+    """The set bits of a ``ResourcePermissions`` that mean anything here."""
+    return frozenset(name for name in MANAGER if getattr(permissions, name))
 
 
 def permission_set(permissions: Iterable[str]) -> Any:

@@ -50,8 +50,8 @@ class PeerRecord:
 class GatewayConfig:
     """``site`` is the domain in the mesh and the default idp. A port of 0 takes a free one.
 
-    ``peers`` is read at each use, so a site can be added while the gateway runs. ``jwt_secret`` (at least 32 bytes) is made once and
-    kept under ``root`` when empty; machine login is off without ``machine_secret``.
+    ``peers`` is read at each use, so a site can be added at any time. ``jwt_secret`` (at least 32 bytes) is made once and kept
+    under ``root`` when empty; machine login is off without ``machine_secret``.
     """
 
     root: Path

@@ -32,7 +32,8 @@ CREATE TABLE metadata(
 CREATE TABLE versions(
   node TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, key TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   etag TEXT NOT NULL, PRIMARY KEY(node, key));
-CREATE TABLE trash(key TEXT PRIMARY KEY, node TEXT NOT NULL, space TEXT NOT NULL, path TEXT NOT NULL, deleted_ns INTEGER NOT NULL);
+CREATE TABLE trash(
+  key TEXT PRIMARY KEY, node TEXT NOT NULL, space TEXT NOT NULL, path TEXT NOT NULL, deleted_ns INTEGER NOT NULL);
 CREATE TABLE shares(id TEXT PRIMARY KEY, node TEXT NOT NULL, grantee TEXT NOT NULL, proto BLOB NOT NULL, UNIQUE(node, grantee));
 CREATE TABLE received(
   share TEXT NOT NULL REFERENCES shares ON DELETE CASCADE, user TEXT NOT NULL, state INTEGER NOT NULL, mount TEXT NOT NULL,
@@ -41,8 +42,10 @@ CREATE TABLE app_passwords(digest TEXT PRIMARY KEY, user TEXT NOT NULL, proto BL
 CREATE TABLE invites(token TEXT PRIMARY KEY, user TEXT NOT NULL, proto BLOB NOT NULL);
 CREATE TABLE accepted(user TEXT NOT NULL, remote TEXT NOT NULL, proto BLOB NOT NULL, PRIMARY KEY(user, remote));
 CREATE TABLE ocm_shares(
-  id TEXT PRIMARY KEY, node TEXT NOT NULL, grantee TEXT NOT NULL, token TEXT NOT NULL UNIQUE, proto BLOB NOT NULL, UNIQUE(node, grantee));
-CREATE TABLE ocm_received(id TEXT PRIMARY KEY, user TEXT NOT NULL, remote TEXT NOT NULL, proto BLOB NOT NULL, UNIQUE(user, remote));
+  id TEXT PRIMARY KEY, node TEXT NOT NULL, grantee TEXT NOT NULL, token TEXT NOT NULL UNIQUE, proto BLOB NOT NULL,
+  UNIQUE(node, grantee));
+CREATE TABLE ocm_received(
+  id TEXT PRIMARY KEY, user TEXT NOT NULL, remote TEXT NOT NULL, proto BLOB NOT NULL, UNIQUE(user, remote));
 """
 
 
@@ -76,7 +79,10 @@ _COLUMNS = "id, parent, name, space, is_dir, ino, size, mtime_ns, tree_ns, chang
 
 
 def _node(row: tuple[Any, ...] | None) -> Node | None:
-    return None if row is None else Node(*row[:4], bool(row[4]), *row[5:])
+    if row is None:
+        return None
+    node_id, parent, name, space, is_dir, *rest = row
+    return Node(node_id, parent, name, space, bool(is_dir), *rest)
 
 
 class Index:

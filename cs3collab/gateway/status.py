@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from cs3.rpc.v1beta1 import code_pb2, status_pb2
@@ -45,3 +46,7 @@ def not_found(what: str = "no such resource") -> Refused:
 
 def denied(what: str = "not allowed") -> Refused:
     return Refused(PERMISSION_DENIED, what)
+
+
+def no_space(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -52,8 +52,18 @@ class Tree:
                 info = entry.stat()
                 if self.index.node(folder.name) is not None:
                     self.index.run(
-                        "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, '')", folder.name, entry.name, info.st_size, info.st_mtime_ns
+                        "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, '')",
+                        folder.name,
+                        entry.name,
+                        info.st_size,
+                        info.st_mtime_ns,
                     )
+
+    def new_temp(self) -> Path:
+        """An empty file for an upload."""
+        path = self.uploads / new_id()
+        path.touch(mode=0o644, exist_ok=False)
+        return path
 
     def names(self, node: Node) -> list[str] | None:
         """Names from the root down; None for what lies in the trash."""

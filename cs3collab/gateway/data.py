@@ -1,0 +1,157 @@
+"""The HTTP data endpoint: bytes in and out, for who holds a transfer token."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from email.utils import formatdate
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from aiohttp import web
+
+from cs3collab.errors import NotAuthenticated
+from cs3collab.gateway import status, transfers
+from cs3collab.gateway.index import Node
+from cs3collab.gateway.sessions import Download, Upload
+from cs3collab.gateway.site import Site
+from cs3collab.gateway.status import Refused
+from cs3collab.gateway.view import View
+
+log = logging.getLogger(__name__)
+
+TRANSFER_HEADER: Final = "X-Reva-Transfer"
+_CHUNK_BYTES: Final = 256 * 1024
+
+# As measured on Reva 2.48: a lock that came after the upload was granted is a 500, a lost condition or lock a 412.
+_UPLOAD_STATUS: Final = {
+    status.NOT_FOUND: 404,
+    status.PERMISSION_DENIED: 403,
+    status.LOCKED: 500,
+    status.ABORTED: 412,
+    status.ALREADY_EXISTS: 412,
+    status.FAILED_PRECONDITION: 412,
+    status.INTERNAL: 412,
+}
+
+
+class DataEndpoint:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.put("/data", self.put), web.get("/data", self.get, allow_head=True)]
+
+    def _session(self, request: web.Request) -> tuple[str, Upload | Download]:
+        try:
+            key = self._site.tokens.check_transfer(request.headers.get(TRANSFER_HEADER, ""))
+        except NotAuthenticated as error:
+            raise web.HTTPForbidden(text=f"{error}\n") from error
+        try:
+            return key, self._site.sessions.get(key)
+        except Refused as refused:
+            raise web.HTTPNotFound(text=f"{refused}\n") from refused
+
+    async def put(self, request: web.Request) -> web.Response:
+        """Stores the body. 400 when it is not as long as was said, 413 past the limit, 507 when the disk is full."""
+        key, session = self._session(request)
+        if not isinstance(session, Upload):
+            raise web.HTTPForbidden(text="this token is for a download\n")
+        if session.size == 0:
+            raise web.HTTPBadRequest(text="an empty file needs no upload\n")
+        limit = self._site.config.upload_bytes
+        if max(session.size or 0, request.content_length or 0) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, session.size or request.content_length or 0)
+        temp = await self._site.run(self._site.tree.new_temp)
+        try:
+            await self._receive(request, temp, session.size, limit)
+            self._site.sessions.take(key)
+            node = await self._finish(session, temp, request.headers.get("X-Disable-Versioning", "").lower() == "true")
+        except Refused as refused:
+            code = _UPLOAD_STATUS.get(refused.code, 500)
+            raise _http_error(code, str(refused)) from refused
+        except OSError as error:
+            if status.no_space(error):
+                raise web.HTTPInsufficientStorage(text="no space left\n") from error
+            raise
+        finally:
+            await asyncio.to_thread(temp.unlink, missing_ok=True)
+        return web.Response(headers=_describe(self._site, node))
+
+    async def _receive(self, request: web.Request, temp: Path, expected: int | None, limit: int) -> None:
+        file = await asyncio.to_thread(temp.open, "wb")
+        try:
+            size = 0
+            async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > limit:
+                    raise web.HTTPRequestEntityTooLarge(limit, size)
+                await asyncio.to_thread(file.write, chunk)
+            if expected is not None and size != expected:
+                raise web.HTTPBadRequest(text=f"got {size} bytes instead of {expected}\n")
+            await asyncio.to_thread(_sync, file)
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def _finish(self, upload: Upload, temp: Path, no_version: bool) -> Node:
+        if no_version:
+            upload = upload.without_version()
+        return await self._site.run(lambda: transfers.finish(View(self._site, upload.caller), upload, temp))
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        _, session = self._session(request)
+        if not isinstance(session, Download):
+            raise web.HTTPForbidden(text="this token is for an upload\n")
+        view = View(self._site, session.caller)
+        try:
+            content = await self._site.run(lambda: transfers.open_content(view, session))
+        except FileNotFoundError as error:
+            raise web.HTTPNotFound(text="the file is gone\n") from error
+        except Refused as refused:
+            raise _http_error(403 if refused.code == status.PERMISSION_DENIED else 404, str(refused)) from refused
+        try:
+            headers = {"ETag": content.etag, "Last-Modified": formatdate(content.mtime_ns / 1e9, usegmt=True)}
+            response = web.StreamResponse(headers=headers)
+            response.content_length = content.size
+            response.content_type = "application/octet-stream"
+            await response.prepare(request)
+            if request.method != "HEAD":
+                await _send(response, content.file, content.size)
+            return response
+        finally:
+            await asyncio.to_thread(content.file.close)
+
+
+async def _send(response: web.StreamResponse, file: BinaryIO, size: int) -> None:
+    while size > 0:
+        chunk = await asyncio.to_thread(file.read, min(size, _CHUNK_BYTES))
+        if not chunk:  # cut short by another program: breaking the connection is the only way left to say so
+            response.force_close()
+            raise ConnectionResetError("the file became shorter while it was sent")
+        await response.write(chunk)
+        size -= len(chunk)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _describe(site: Site, node: Node) -> dict[str, str]:
+    return {
+        "ETag": node.etag,
+        "OC-ETag": node.etag,
+        "OC-Fileid": f"{site.storage_id}${node.space}!{node.id}",
+        "Last-Modified": formatdate(node.mtime_ns / 1e9, usegmt=True),
+    }
+
+
+def _http_error(code: int, text: str) -> web.HTTPException:
+    kinds: dict[int, type[web.HTTPException]] = {
+        403: web.HTTPForbidden,
+        404: web.HTTPNotFound,
+        412: web.HTTPPreconditionFailed,
+        500: web.HTTPInternalServerError,
+    }
+    return kinds[code](text=f"{text}\n")

@@ -1,0 +1,170 @@
+"""The GatewayAPI on the wire: finds the caller, runs the handler, turns refusals into status codes.
+
+Methods that are not in the table are answered UNIMPLEMENTED by gRPC itself.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from cs3.gateway.v1beta1 import gateway_api_pb2
+from google.protobuf.message_factory import GetMessageClass
+
+from cs3collab.errors import NotAuthenticated
+from cs3collab.gateway import files, identity, locking, status, transfers
+from cs3collab.gateway.access import Caller
+from cs3collab.gateway.files import Fields
+from cs3collab.gateway.site import Site
+from cs3collab.gateway.status import Refused
+from cs3collab.gateway.view import View
+
+log = logging.getLogger(__name__)
+
+TOKEN_KEY: Final = "x-access-token"
+_SERVICE: Final = gateway_api_pb2.DESCRIPTOR.services_by_name["GatewayAPI"]
+
+
+class Unknown(enum.Enum):
+    """How a bad or expired token is answered: as Reva 2.48 does, which differs by call."""
+
+    NOT_FOUND = status.NOT_FOUND
+    DENIED = status.PERMISSION_DENIED
+    UNAUTHENTICATED = status.UNAUTHENTICATED
+    FAULT = 0
+    """A gRPC error, PERMISSION_DENIED."""
+
+
+Run = Callable[[Site, Caller | None, Any], Awaitable[Fields]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """``login`` false: needs no token. ``scoped``: also for the token of one OCM share."""
+
+    run: Run
+    unknown: Unknown = Unknown.FAULT
+    login: bool = True
+    scoped: bool = False
+
+
+def in_view(handler: Callable[[View, Any], Fields], unknown: Unknown = Unknown.FAULT, *, scoped: bool = False) -> Method:
+    """A handler that sees the site as the caller does, in the index thread."""
+
+    async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
+        assert caller is not None
+        return await site.run(lambda: handler(View(site, caller), request))
+
+    return Method(run, unknown, scoped=scoped)
+
+
+def for_all(handler: Callable[[Site, Any], Fields], unknown: Unknown = Unknown.UNAUTHENTICATED) -> Method:
+    """A handler for which nobody must be logged in."""
+
+    async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
+        return await site.run(lambda: handler(site, request))
+
+    return Method(run, unknown, login=False, scoped=True)
+
+
+def _seen(handler: Callable[[View, Any], Fields]) -> Method:
+    return in_view(handler, Unknown.NOT_FOUND, scoped=True)
+
+
+def _done(handler: Callable[[View, Any], Fields]) -> Method:
+    return in_view(handler, Unknown.DENIED, scoped=True)
+
+
+METHODS: Final[dict[str, Method]] = {
+    "Authenticate": for_all(identity.authenticate),
+    "WhoAmI": for_all(identity.who_am_i),
+    "ListAuthProviders": for_all(identity.list_auth_providers),
+    "GetUser": in_view(identity.get_user, scoped=True),
+    "GetUserByClaim": in_view(identity.get_user_by_claim),
+    "FindUsers": in_view(identity.find_users),
+    "GenerateAppPassword": in_view(identity.generate_app_password),
+    "ListAppPasswords": in_view(identity.list_app_passwords),
+    "InvalidateAppPassword": in_view(identity.invalidate_app_password),
+    "Stat": _seen(files.stat),
+    "ListContainer": _seen(files.list_container),
+    "GetPath": _seen(files.get_path),
+    "GetQuota": _seen(files.get_quota),
+    "CreateContainer": _done(files.create_container),
+    "TouchFile": _done(files.touch_file),
+    "Delete": _done(files.delete),
+    "Move": _done(files.move),
+    "SetArbitraryMetadata": _done(files.set_metadata),
+    "UnsetArbitraryMetadata": _done(files.unset_metadata),
+    "InitiateFileUpload": _done(transfers.initiate_upload),
+    "InitiateFileDownload": _done(transfers.initiate_download),
+    "SetLock": _done(locking.set_lock),
+    "GetLock": _done(locking.get_lock),
+    "RefreshLock": _done(locking.refresh_lock),
+    "Unlock": _done(locking.unlock),
+    "GetHome": in_view(files.get_home, Unknown.NOT_FOUND),
+    "CreateHome": in_view(files.create_home, Unknown.DENIED),
+    "ListStorageSpaces": in_view(files.list_spaces, Unknown.NOT_FOUND),
+}
+
+
+class GatewayService:
+    """Answers the calls of `METHODS` for one site."""
+
+    def __init__(self, site: Site, methods: Mapping[str, Method] = METHODS) -> None:
+        self._site = site
+        self._methods = methods
+
+    def handler(self) -> Any:
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                self._answerer(name, method),
+                request_deserializer=GetMessageClass(_SERVICE.methods_by_name[name].input_type).FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for name, method in self._methods.items()
+        }
+        return grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers)
+
+    def _answerer(self, name: str, method: Method) -> Callable[[Any, Any], Awaitable[Any]]:
+        response = GetMessageClass(_SERVICE.methods_by_name[name].output_type)
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                caller = await self._caller(method, context)
+                fields = await method.run(self._site, caller, request)
+            except Refused as refused:
+                return response(status=status.status(refused.code, refused.message))
+            except NotAuthenticated as error:
+                if method.unknown is Unknown.FAULT:
+                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
+                return response(status=status.status(method.unknown.value, error.message))
+            except OSError as error:
+                return response(status=_disk(name, error))
+            return response(status=status.status(status.OK), **fields)
+
+        return answer
+
+    async def _caller(self, method: Method, context: grpc.aio.ServicerContext[Any, Any]) -> Caller | None:
+        if not method.login:
+            return None
+        metadata = dict(context.invocation_metadata() or ())
+        token = metadata.get(TOKEN_KEY, "")
+        if not token:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth: no access token")
+        caller = identity.caller_of(self._site, str(token))
+        if caller.share_id and not method.scoped:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "auth: the token is for one share only")
+        return caller
+
+
+def _disk(name: str, error: OSError) -> Any:
+    if status.no_space(error):
+        return status.status(status.INSUFFICIENT_STORAGE, "no space left")
+    if isinstance(error, FileNotFoundError):
+        return status.status(status.NOT_FOUND, "gone meanwhile")
+    log.error("%s: the disk refused: %s", name, error.strerror)
+    return status.status(status.INTERNAL, f"the disk refused: {error.strerror}")

@@ -1,0 +1,321 @@
+"""What one caller sees of the site: references become nodes, nodes become ResourceInfo. Runs in the index thread."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import posixpath
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Any, Final
+
+from cs3.identity.user.v1beta1 import resources_pb2 as identity
+from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
+from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+from cs3.types.v1beta1 import types_pb2
+
+from cs3collab.gateway import access
+from cs3collab.gateway.access import Caller, Permissions, require
+from cs3collab.gateway.index import Node
+from cs3collab.gateway.locks import Held
+from cs3collab.gateway.site import Site
+from cs3collab.gateway.status import FAILED_PRECONDITION, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.tree import ROOT_ID
+
+SHARES: Final = "Shares"
+SHARES_ID: Final = "a0ca6a90-a365-4782-871e-d44447bbc668"
+"""Reva's fixed storage id of the folder of received shares."""
+
+_MEMBERS: Final[dict[str, Permissions]] = {
+    "manager": access.MANAGER,
+    "editor": access.FOLDER_EDITOR,
+    "viewer": access.VIEWER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reference leads. ``node`` is None for a free ``name`` in ``parent``, ``parent`` too when the folder is missing.
+
+    ``path`` is as the caller wrote it; ``shares`` the folder of received shares, which is in no tree.
+    """
+
+    path: str
+    node: Node | None = None
+    parent: Node | None = None
+    name: str = ""
+    shares: bool = False
+
+
+class View:
+    def __init__(self, site: Site, caller: Caller) -> None:
+        self.site = site
+        self.caller = caller
+        self.tree = site.tree
+        self.index = site.index
+
+    # References
+
+    def locate(self, ref: Any) -> Place:
+        """Raises NOT_FOUND for what the caller cannot see, INVALID_ARGUMENT for an impossible path."""
+        names = split(ref.path)
+        if ref.HasField("resource_id"):
+            rid = ref.resource_id
+            path = posixpath.join(".", *names)
+            if rid.storage_id == SHARES_ID:
+                return self._in_shares(names, path)
+            return self._walk(self._by_id(rid), names, path)
+        path = "/" + "/".join(names)
+        if not ref.path.startswith("/"):
+            raise Refused(INVALID_ARGUMENT, "a path without a resource id must be absolute")
+        if names[:1] == ["users"] and names[1:3] == [self.caller.opaque_id, SHARES] and self.caller.local:
+            return self._in_shares(names[3:], path)
+        return self._walk(self.tree.root_node(), names, path)
+
+    def existing(self, ref: Any, needed: str) -> tuple[Node, Permissions]:
+        """The node behind `ref`, and what the caller may do there. Raises NOT_FOUND or PERMISSION_DENIED without `needed`."""
+        place = self.locate(ref)
+        if place.node is None:
+            raise not_found()
+        held = self.held(place.node)
+        require(held, needed)
+        return place.node, held
+
+    def free(self, ref: Any, needed: str) -> tuple[Place, Node]:
+        """A place for something new, and its folder, where the caller has `needed`. The place may be taken.
+
+        Raises NOT_FOUND, PERMISSION_DENIED, or FAILED_PRECONDITION when the folder is missing.
+        """
+        place = self.locate(ref)
+        if place.shares:
+            raise Refused(FAILED_PRECONDITION, "the folder of shares is not to be written")
+        parent = place.parent
+        if parent is None:
+            raise Refused(FAILED_PRECONDITION, "the parent folder is missing")
+        require(self.held(parent), needed)
+        if not parent.is_dir:
+            raise Refused(FAILED_PRECONDITION, "the parent is not a folder")
+        if parent.id == parent.space and parent.name == self.caller.opaque_id and place.name == SHARES:
+            raise Refused(FAILED_PRECONDITION, f"{SHARES} is the folder of received shares")
+        return place, parent
+
+    def _by_id(self, rid: Any) -> Node:
+        if rid.storage_id not in ("", self.site.storage_id):
+            raise not_found()
+        node = self.tree.find(rid.opaque_id)
+        require(self.held(node), "stat")
+        return node
+
+    def _walk(self, base: Node, names: Sequence[str], path: str) -> Place:
+        parent = self.index.node(base.parent)
+        node: Node | None = base
+        for depth, name in enumerate(names):
+            parent, node = node, self.tree.child(node, name) if node else None
+            if node is None and depth < len(names) - 1:
+                require(self.held(parent) if parent else access.NOTHING, "stat")
+                return Place(path, name=names[-1])
+        if node is None:
+            require(self.held(parent) if parent else access.NOTHING, "stat")
+        return Place(path, node, parent, names[-1] if names else base.name)
+
+    def _in_shares(self, names: Sequence[str], path: str) -> Place:
+        if not names:
+            return Place(path, shares=True, name=SHARES)
+        for mount, node in self.mounts():
+            if mount == names[0]:
+                return self._walk(node, names[1:], path)
+        raise not_found()
+
+    def mounts(self) -> list[tuple[str, Node]]:
+        """The accepted shares of the caller: name in the folder of shares, and node."""
+        found = []
+        for share, state, mount, hidden in self.received():
+            if state != sharing.SHARE_STATE_ACCEPTED or hidden:
+                continue
+            try:
+                found.append((mount, self.tree.find(share.resource_id.opaque_id)))
+            except Refused:
+                continue
+        return found
+
+    def received(self) -> list[tuple[Any, int, str, bool]]:
+        """Shares with the caller that have not expired: ``collaboration.Share``, state, mount name, hidden."""
+        rows = self.index.rows(
+            "SELECT s.proto, r.state, r.mount, r.hidden, n.name FROM shares s JOIN nodes n ON n.id = s.node "
+            "LEFT JOIN received r ON r.share = s.id AND r.user = ? "
+            "WHERE s.grantee IN (SELECT value FROM json_each(?)) ORDER BY s.rowid",
+            self.caller.opaque_id,
+            json.dumps(grantee_keys(self.caller)),
+        )
+        found = []
+        for proto, state, mount, hidden, name in rows:
+            share = sharing.Share.FromString(proto)
+            if not expired(share):
+                found.append((share, state or sharing.SHARE_STATE_PENDING, mount or name, bool(hidden)))
+        return found
+
+    # Permissions
+
+    def held(self, node: Node) -> Permissions:
+        """What the caller may do with `node`."""
+        if self.caller.share_id:
+            return self._held_by_ocm(node)
+        if self.caller.service:
+            return access.MANAGER
+        if not self.caller.local:
+            return access.NOTHING
+        chain = self.tree.ancestors(node)
+        if len(chain) <= 2:
+            return access.VISIT
+        area, top = chain[-2].name, chain[-3].name
+        if area == "users" and top == self.caller.opaque_id:
+            return access.MANAGER
+        granted = self._member(top) if area == "projects" else access.NOTHING
+        return granted | self._shared(chain)
+
+    def _member(self, project: str) -> Permissions:
+        for record in self.site.config.projects:
+            if record.name == project:
+                return _MEMBERS.get(record.members.get(self.caller.opaque_id, ""), access.NOTHING)
+        return access.NOTHING
+
+    def _shared(self, chain: list[Node]) -> Permissions:
+        rows = self.index.rows(
+            "SELECT proto FROM shares WHERE grantee IN (SELECT value FROM json_each(?)) "
+            "AND node IN (SELECT value FROM json_each(?))",
+            json.dumps(grantee_keys(self.caller)),
+            json.dumps([node.id for node in chain]),
+        )
+        granted = access.NOTHING
+        for (proto,) in rows:
+            share = sharing.Share.FromString(proto)
+            if not expired(share):
+                granted |= access.bits(share.permissions.permissions)
+        return granted
+
+    def _held_by_ocm(self, node: Node) -> Permissions:
+        row = self.index.one("SELECT node, proto FROM ocm_shares WHERE id = ?", self.caller.share_id)
+        if row is None:
+            return access.NOTHING
+        share = ocm.Share.FromString(row[1])
+        if expired(share) or all(above.id != row[0] for above in self.tree.ancestors(node)):
+            return access.NOTHING
+        # the lesser of what the token says and what the share gives now: a downgrade must not wait for the token to expire
+        editor = self.caller.editor and any(access.is_editor(m.webdav_options.permissions) for m in share.access_methods)
+        shared = self.index.node(row[0])
+        return access.role(editor, is_dir=bool(shared and shared.is_dir))
+
+    def shared_root(self, node: Node) -> bool:
+        """Is `node` the top of what the caller sees, so that it is not theirs to move or delete?"""
+        parent = self.index.node(node.parent)
+        return node.id == node.space or parent is None or not self.held(parent) or parent.id == ROOT_ID
+
+    # Answers
+
+    def rid(self, node: Node) -> Any:
+        return storage.ResourceId(storage_id=self.site.storage_id, space_id=node.space, opaque_id=node.id)
+
+    def owner(self, node: Node) -> Any:
+        """Of the space: its user, or a space owner for a project."""
+        space = self.index.node(node.space)
+        area = self.index.node(space.parent) if space else None
+        if space and area and area.name == "users":
+            user = self.site.users.get(space.name)
+            return user.id if user else identity.UserId(opaque_id=space.name, idp=self.site.config.site, type=1)
+        return identity.UserId(opaque_id=node.space, idp=self.site.config.site, type=identity.USER_TYPE_SPACE_OWNER)
+
+    def info(self, node: Node, path: str, keys: Iterable[str] = ()) -> Any:
+        """``ResourceInfo``, with `path` as the caller referred to it and the metadata in `keys` (all when empty)."""
+        metadata = dict(self.index.rows("SELECT key, value FROM metadata WHERE node = ?", node.id))
+        wanted = set(keys) - {"*"}
+        lock = self.lock(node)
+        info = storage.ResourceInfo(
+            type=storage.RESOURCE_TYPE_CONTAINER if node.is_dir else storage.RESOURCE_TYPE_FILE,
+            id=self.rid(node),
+            etag=node.etag,
+            mime_type="httpd/unix-directory" if node.is_dir else mime_type(node.name),
+            mtime=timestamp(node.modified_ns),
+            path=path,
+            name=posixpath.basename(path) if path.startswith("/") and path != "/" else node.name,
+            permission_set=access.permission_set(self.held(node)),
+            size=node.size,
+            owner=self.owner(node),
+            lock=storage.Lock.FromString(lock) if lock else None,
+        )
+        info.arbitrary_metadata.metadata.update({k: v for k, v in metadata.items() if not wanted or k in wanted})
+        if node.parent and not self.shared_root(node):
+            info.parent_id.CopyFrom(self.rid_of(node.parent))
+        return info
+
+    def rid_of(self, node_id: str) -> Any:
+        node = self.index.node(node_id)
+        return self.rid(node) if node else storage.ResourceId(storage_id=self.site.storage_id, opaque_id=node_id)
+
+    def shares_info(self, path: str) -> Any:
+        """The folder of received shares."""
+        return storage.ResourceInfo(
+            type=storage.RESOURCE_TYPE_CONTAINER,
+            id=storage.ResourceId(storage_id=SHARES_ID, space_id=SHARES_ID, opaque_id=SHARES_ID),
+            etag=f'"{md5(repr([(m, n.etag) for m, n in self.mounts()]).encode(), usedforsecurity=False).hexdigest()}"',
+            mime_type="httpd/unix-directory",
+            path=path,
+            name=SHARES,
+            permission_set=access.permission_set(access.VISIT),
+            owner=self.caller.user.id,
+        )
+
+    # Locks
+
+    def lock(self, node: Node) -> bytes | None:
+        """The lock as stored, None once it has expired: then it is removed, for expiry is only noticed by looking."""
+        row = self.index.one("SELECT lock FROM locks WHERE node = ?", node.id)
+        if row is None:
+            return None
+        if held_of(storage.Lock.FromString(row[0])).expired(time.time()):
+            self.index.run("DELETE FROM locks WHERE node = ?", node.id)
+            return None
+        return bytes(row[0])
+
+    def lock_held(self, node: Node) -> Held | None:
+        lock = self.lock(node)
+        return held_of(storage.Lock.FromString(lock)) if lock else None
+
+
+def held_of(lock: Any) -> Held:
+    """A ``storage.Lock`` as the rules want it."""
+    return Held(
+        lock_id=lock.lock_id,
+        app_name=lock.app_name,
+        user=(lock.user.opaque_id, lock.user.idp) if lock.user.opaque_id else None,
+        expires=lock.expiration.seconds + lock.expiration.nanos / 1e9 if lock.HasField("expiration") else None,
+    )
+
+
+def split(path: str) -> list[str]:
+    """The names of a path. Raises INVALID_ARGUMENT for one that climbs."""
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if ".." in names:
+        raise Refused(INVALID_ARGUMENT, "a path must not contain ..")
+    return names
+
+
+def grantee_keys(caller: Caller) -> list[str]:
+    """Under what the shares with this caller are kept."""
+    return [f"user:{caller.user.id.opaque_id}", *(f"group:{group}" for group in caller.user.groups)]
+
+
+def expired(share: Any) -> bool:
+    return bool(share.HasField("expiration") and share.expiration.seconds <= time.time())
+
+
+def timestamp(ns: int) -> Any:
+    return types_pb2.Timestamp(seconds=ns // 10**9, nanos=ns % 10**9)
+
+
+def mime_type(name: str) -> str:
+    if name.endswith(".ipynb"):
+        return "application/x-ipynb+json"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
