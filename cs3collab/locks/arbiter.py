@@ -209,6 +209,8 @@ def _set(claim: Claim, now: float, wall: float, *, seen_epoch: int = 0, existing
 
 
 def _granted(claim: Claim) -> Claim:
+    if claim.phase not in (Phase.ACQUIRING, Phase.REFRESHING):
+        return claim
     return replace(
         claim,
         phase=Phase.HELD,

@@ -1,0 +1,208 @@
+"""A real authority with its keeper over a storage in memory; Y documents live in this process, the log in a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pycrdt
+from jupyter_ydoc import YNotebook
+
+from cs3collab.limits import Limits
+from cs3collab.merge import notebook
+from cs3collab.merge.ydoc import YDocument
+from cs3collab.rooms.authority import Authority, Standing
+from cs3collab.rooms.opening import Opener
+from cs3collab.rooms.ports import Applied, Document, Log, Rendered, Storage
+from cs3collab.rooms.registry import Admission
+from cs3collab.rooms.room import Seat
+from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
+from tests.support.memory_storage import Crash
+from ystore.errors import StoreUnavailable
+
+NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6)
+"""Saves only when the test says so."""
+SOON = Limits(idle_save_s=0.01, busy_save_s=0.05, lease_grace_s=0.02, recheck_s=1e6)
+
+
+def notebook_file(*sources: str) -> bytes:
+    cells = [{"cell_type": "markdown", "id": f"cell-{n}", "metadata": {}, "source": source} for n, source in enumerate(sources)]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def sources(content: bytes) -> list[str]:
+    return [cell["source"] for cell in notebook.parse(content)["cells"]]
+
+
+class HereDocument:
+    """`cs3collab.rooms.ports.Document` without the process around it."""
+
+    def __init__(self, kind: str = "notebook") -> None:
+        self.y = YDocument(kind)
+
+    async def load(self, updates: list[bytes]) -> None:
+        self.y.load(updates)
+
+    async def seed(self, content: bytes) -> bytes:
+        return self.y.seed(content)
+
+    async def apply(self, update: bytes) -> Applied:
+        return Applied(self.y.apply(update))
+
+    async def diff(self, state_vector: bytes) -> bytes:
+        return self.y.diff(state_vector)
+
+    async def state(self) -> bytes:
+        return self.y.state()
+
+    async def render(self) -> Rendered:
+        return Rendered(*self.y.render())
+
+    async def mark_saved(self, path: str) -> bytes:
+        return self.y.mark_saved(path)
+
+    async def close(self) -> None: ...
+
+
+class Disk:
+    """What survives a process: updates and meta of one document."""
+
+    def __init__(self) -> None:
+        self.lineages = 1
+        self.updates: list[bytes] = []
+        self.meta: dict[str, str] = {}
+        self.refuses_meta = 0
+        self.crash_on_meta = 0
+        """Which `set_meta` from now on the process does not survive; what it wrote before is there."""
+
+
+class DiskLog:
+    """`cs3collab.rooms.ports.Log` over a `Disk`. ``dead`` once its process was killed."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.dead = False
+
+    @property
+    def lineage(self) -> str:
+        return str(self.disk.lineages)
+
+    @property
+    def position(self) -> int:
+        return len(self.disk.updates)
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        return MappingProxyType(self.disk.meta)
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise StoreUnavailable("this process is dead")
+
+    async def append(self, update: bytes, author: str = "", at: float | None = None) -> int:
+        self._alive()
+        self.disk.updates.append(update)
+        return self.position
+
+    async def load(self, position: int | None = None) -> bytes:
+        return pycrdt.merge_updates(*self.disk.updates[:position])
+
+    async def updates(self) -> AsyncIterator[bytes]:
+        for update in list(self.disk.updates):
+            yield update
+
+    async def set_meta(self, values: Mapping[str, str]) -> None:
+        self._alive()
+        if self.disk.crash_on_meta:
+            self.disk.crash_on_meta -= 1
+            if not self.disk.crash_on_meta:
+                raise Crash
+        if self.disk.refuses_meta:
+            self.disk.refuses_meta -= 1
+            raise StoreUnavailable("the disk is full")
+        self.disk.meta.update(values)
+
+    async def reset(self) -> None:
+        self._alive()
+        self.disk.lineages += 1
+        self.disk.updates.clear()
+        self.disk.meta.clear()
+
+    async def quarantine(self, update: bytes, author: str, reason: str) -> None: ...
+    async def flush(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Silent:
+    """An outlet that nobody reads; ``statuses`` is what it was told."""
+
+    def __init__(self) -> None:
+        self.statuses: list[RoomStatus] = []
+
+    def update(self, position: int, update: bytes, author: str) -> None: ...
+    def awareness(self, update: bytes) -> None: ...
+    def status(self, status: RoomStatus) -> None:
+        self.statuses.append(status)
+
+    def closed(self, error: Exception) -> None: ...
+
+
+async def open_room(
+    storage: Storage,
+    resource_id: ResourceId,
+    log: Log,
+    *,
+    document: Document | None = None,
+    limits: Limits = NEVER,
+    name: str = "relay-a",
+) -> Authority:
+    """As the registry does when the first person comes."""
+    info = await storage.stat(Ref.of(resource_id))
+
+    async def recheck() -> tuple[Role, str]:
+        return Role.EDITOR, ""
+
+    async def open_store(file_id: str) -> Log:
+        return log
+
+    opener = Opener(SiteId("a.test"), name, open_store, lambda kind, history: document or HereDocument(kind), limits)
+    room_id = RoomId("json", "notebook" if info.name.endswith(".ipynb") else "file", resource_id.file_id)
+    return await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
+
+
+def sit(room: Authority, storage: Storage, role: Role = Role.EDITOR) -> Seat:
+    async def recheck() -> tuple[Role, str]:
+        return role, ""
+
+    return room.sit(Seat(storage.user, role, Silent(), Standing(storage, recheck)))
+
+
+async def type_cell(room: Authority, seat: Seat, source: str) -> int:
+    """Adds a cell, as a browser would; the position of the edit."""
+    return await _edit(room, seat, lambda book: book.append_cell(_cell(source)))
+
+
+async def drop_cells(room: Authority, seat: Seat) -> int:
+    return await _edit(room, seat, lambda book: book.ycells.clear())
+
+
+async def mark_dirty(room: Authority, seat: Seat) -> int:
+    def dirty(book: YNotebook) -> None:
+        book.dirty = True
+
+    return await _edit(room, seat, dirty)
+
+
+async def _edit(room: Authority, seat: Seat, change: Any) -> int:
+    client: pycrdt.Doc[Any] = pycrdt.Doc()
+    client.apply_update(await room.document.diff(b""))
+    before = client.get_state()
+    with client.transaction():
+        change(YNotebook(client))
+    return await room.submit(seat, client.get_update(before))
+
+
+def _cell(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
