@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs3collab.errors import Overloaded
+from cs3collab.errors import NotANotebook, Overloaded
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.lease import Lease
 from cs3collab.merge import notebook
@@ -129,5 +129,5 @@ def _digest(kind: str, content: bytes) -> str:
         return hashlib.sha256(content).hexdigest()
     try:
         return notebook.digest(notebook.parse(content))
-    except notebook.NotANotebook:
+    except NotANotebook:
         return "not a notebook: " + hashlib.sha256(content).hexdigest()

@@ -48,9 +48,7 @@ class YSocket:
         self._close: Callable[[int, str], None] = lambda code, reason: None
         self._raw = raw
         self._tasks = Tasks("y-websocket client")
-        self._pending = 0
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._problem = ""
         self._status_due: asyncio.TimerHandle | None = None
         self.room: Room
@@ -110,10 +108,10 @@ class YSocket:
         except Overloaded as error:
             self._trouble(str(error))
             return
-        self._pending += 1
-        self._settled.clear()
         self._status_soon()
-        self._tasks.start(self._carry(update))
+        task = self._tasks.start(self._carry(update))
+        self._carrying.add(task)
+        task.add_done_callback(self._carried)
 
     async def _carry(self, update: bytes) -> None:
         try:
@@ -130,15 +128,23 @@ class YSocket:
             pass
         except CollabError as error:
             self.closed(error)
-        finally:
-            self._pending -= 1
-            if not self._pending:
-                self._settled.set()
-            self._status_soon()
+
+    def _carried(self, task: asyncio.Task[None]) -> None:
+        self._carrying.discard(task)
+        self._status_soon()
 
     def _receive_raw(self, reader: Reader) -> None:
-        if reader.var_bytes() == b"save" and not reader.done:
+        what = reader.var_bytes()
+        if what == b"save" and not reader.done:
             self._tasks.start(self._save(reader.var_uint()))
+        elif what == b"durable" and not reader.done:
+            self._tasks.start(self._when_durable(reader.var_uint(), set(self._carrying)))
+
+    async def _when_durable(self, number: int, carrying: set[asyncio.Task[None]]) -> None:
+        """Answers when all that came before on this socket is durable or refused."""
+        if carrying:
+            await asyncio.wait(carrying)
+        self._send(raw_message({"type": "durable", "responseTo": number, "position": self.room.status.position}))
 
     async def _save(self, number: int) -> None:
         try:
@@ -146,7 +152,8 @@ class YSocket:
             status, self._problem = result.status, result.message if result.status == "failed" else ""
         except CollabError as error:
             status, self._problem = "failed", str(error)
-        self._send(raw_message({"type": "save", "responseTo": number, "status": status}))
+        answer = {"type": "save", "responseTo": number, "status": status, "message": self._problem}
+        self._send(raw_message(answer))
         self._status_soon()
 
     def update(self, position: int, update: bytes, author: str) -> None:
@@ -160,6 +167,9 @@ class YSocket:
         self._status_soon()
 
     def closed(self, error: Exception) -> None:
+        if self._raw:  # a close reason ends at 123 bytes and the stock frontend does not show it
+            self._problem = str(error)
+            self._tell_status()
         code = error.close_code if isinstance(error, CollabError) else 1011
         self._close(code, str(error)[:120])
 
@@ -171,7 +181,8 @@ class YSocket:
         self._close = lambda code, reason: None
         self._raw = False
         self.room.fall_silent(self.seat)
-        await self._settled.wait()
+        if self._carrying:
+            await asyncio.wait(self._carrying)
         self.room.leave(self.seat)
 
     def _trouble(self, problem: str) -> None:
@@ -198,7 +209,7 @@ class YSocket:
                     "savedPosition": status.saved_position,
                     "savedAt": status.saved_at,
                     "savedBy": status.saved_by,
-                    "pending": self._pending,
+                    "pending": len(self._carrying),
                     "problem": self._problem or status.problem,
                     "etag": status.etag,
                 }
@@ -206,6 +217,6 @@ class YSocket:
         )
 
 
-def save_request(number: int) -> bytes:
-    """The client's side of a RAW save, for `cs3collab.client` and tests."""
-    return bytes((RAW,)) + write_var_bytes(b"save") + write_var_uint(number)
+def raw_request(what: str, number: int) -> bytes:
+    """The client's side of ``save`` (jupyter-collaboration's) and ``durable`` (ours)."""
+    return bytes((RAW,)) + write_var_bytes(what.encode()) + write_var_uint(number)
