@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import json
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, get_args
 
@@ -94,6 +96,35 @@ def test_every_python_package_is_pinned_at_a_version_that_pyproject_allows() -> 
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is not pinned: run `make lock`"
         assert requirement.specifier.contains(version, prereleases=True), f"{text} is pinned at {version}: run `make lock`"
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of what a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(("folders", "extras"), [(("cs3collab", "ystore"), ()), (("tests", "benchmarks"), ("dev",))])
+def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    """A package that is only there because something else needs it may be gone tomorrow."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
+    declared = {canonicalize_name(Requirement(text).name) for text in wanted}
+    modules = [path for path in files() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in folders]
+    beside = {name for path in modules if "tests" in folders for name in (path.stem, path.parent.name)}
+    names = {name for path in modules if path.name != "testing.py" for name in imported(path)}  # testing.py: for pytest users
+    distributions = packages_distributions()
+    undeclared = {
+        name
+        for name in names - beside - {"cs3collab", "ystore", "benchmarks"} - sys.stdlib_module_names
+        if not declared & {canonicalize_name(found) for found in distributions.get(name, [name])}
+    }
+    assert undeclared == set()
 
 
 # --- documents
