@@ -151,6 +151,9 @@ class Log:
                     turned.set_result(None)
         finally:
             self._flusher = None
+            if self._turning is not None:
+                self._turning.cancel()
+                self._turning = None
 
     def _acknowledge(self, batch: list[_Waiting]) -> None:
         file = self.file

@@ -94,8 +94,8 @@ class Store:
     ) -> Store:
         """Snapshot and tail, from `directory`, completed from `blobs`; `report` says what was put right.
 
-        One directory and one `blobs` per document; one `journal` may serve many stores. Raises `StoreLocked` if another store has
-        the directory, `StoreUnavailable` if the disk refuses, or if the directory is empty and `blobs` cannot be asked.
+        One directory and one `blobs` per document; one `journal` may serve many stores. Raises `StoreLocked` if another store
+        has the directory, `StoreUnavailable` if the disk refuses, or if the directory is empty and `blobs` cannot be asked.
         """
         owned = journal is None
         journal = journal or Journal(threads=1)
@@ -362,7 +362,7 @@ class Store:
             del self._logs[0]
 
     async def flush(self) -> None:
-        """Ships what the blob store takes within ``flush_s``; when it refuses, nothing is raised: `status` says what it lacks."""
+        """Ships what the blob store takes within ``flush_s``. What it refuses is not raised here: `status` says it."""
         self._check()
         try:
             async with asyncio.timeout(self._tuning.flush_s):
