@@ -16,7 +16,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2
 from google.protobuf.message_factory import GetMessageClass
 
 from cs3collab.errors import NotAuthenticated
-from cs3collab.gateway import files, identity, locking, status, transfers
+from cs3collab.gateway import files, history, identity, locking, sharing, status, transfers
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.site import Site
@@ -105,6 +105,19 @@ METHODS: Final[dict[str, Method]] = {
     "GetLock": _done(locking.get_lock),
     "RefreshLock": _done(locking.refresh_lock),
     "Unlock": _done(locking.unlock),
+    "ListFileVersions": _seen(history.list_versions),
+    "RestoreFileVersion": _done(history.restore_version),
+    "ListRecycle": _seen(history.list_recycle),
+    "RestoreRecycleItem": _done(history.restore_recycled),
+    "PurgeRecycle": _done(history.purge_recycle),
+    "CreateShare": in_view(sharing.create_share),
+    "RemoveShare": in_view(sharing.remove_share),
+    "GetShare": in_view(sharing.get_share),
+    "ListShares": in_view(sharing.list_shares),
+    "UpdateShare": in_view(sharing.update_share),
+    "ListReceivedShares": in_view(sharing.list_received),
+    "GetReceivedShare": in_view(sharing.get_received),
+    "UpdateReceivedShare": in_view(sharing.update_received),
     "GetHome": in_view(files.get_home, Unknown.NOT_FOUND),
     "CreateHome": in_view(files.create_home, Unknown.DENIED),
     "ListStorageSpaces": in_view(files.list_spaces, Unknown.NOT_FOUND),
