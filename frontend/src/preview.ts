@@ -8,6 +8,7 @@ import { DocumentWidget } from '@jupyterlab/docregistry';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import type { Widget } from '@lumino/widgets';
 
 import { Banner } from './banner';
 import { copyDocument } from './copy';
@@ -26,8 +27,8 @@ const FACTORIES = ['Notebook', 'Editor'];
 /** What a document's widget needs of the application. */
 interface IActions {
   readonly trans: TranslationBundle;
-  copy(context: DocumentRegistry.Context): Promise<void>;
-  reopen(widget: DocumentWidget): Promise<void>;
+  readonly copy: (context: DocumentRegistry.Context) => Promise<void>;
+  readonly reopen: (widget: DocumentWidget) => Promise<void>;
 }
 
 /** Keeps one widget in step with its room. */
@@ -96,6 +97,11 @@ class PreviewMode {
   private readonly _banner: Banner;
 }
 
+function isDocument(widget: Widget): widget is DocumentWidget {
+  return widget instanceof DocumentWidget;
+}
+
+/** Closes every widget of the document, so that its model goes too, and opens it anew. */
 async function openAgain(documents: IDocumentManager, widget: DocumentWidget): Promise<void> {
   const { context } = widget;
   const path = context.path;
@@ -153,9 +159,8 @@ export const preview: JupyterFrontEndPlugin<void> = {
     for (const factory of FACTORIES) {
       app.docRegistry.addWidgetExtension(factory, {
         createNew: widget => {
-          const room =
-            widget instanceof DocumentWidget ? tracker.get(widget.context.model.sharedModel) : undefined;
-          if (widget instanceof DocumentWidget && room !== undefined) {
+          const room = isDocument(widget) ? tracker.get(widget.context.model.sharedModel) : undefined;
+          if (isDocument(widget) && room !== undefined) {
             new PreviewMode(widget, room, actions);
           }
         }

@@ -43,13 +43,13 @@ class StatusItem extends Widget {
   }
 
   set room(room: IRoom | undefined) {
-    this._room?.changed.disconnect(this._show, this);
+    this._room?.changed.disconnect(this._show);
     this._room = room;
-    room?.changed.connect(this._show, this);
+    room?.changed.connect(this._show);
     this._show();
   }
 
-  private _show(): void {
+  private readonly _show = (): void => {
     const said = this._room === undefined ? null : describe(this._room.state, this._trans, clock);
     const wasActive = this.active;
     this.node.textContent = said?.label ?? '';
@@ -58,7 +58,7 @@ class StatusItem extends Widget {
     if (this.active !== wasActive) {
       this._activeChanged.emit();
     }
-  }
+  };
 
   private _room: IRoom | undefined;
   private _shown = true;

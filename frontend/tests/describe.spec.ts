@@ -1,0 +1,84 @@
+import { describe as suite, expect, it } from 'vitest';
+
+import { describe, describePreview, describeStop } from '../src/describe';
+import type { IRoomState } from '../src/state';
+import { UNKNOWN } from '../src/state';
+import type { IRoomStatus } from '../src/status';
+import { CLOCK, ENGLISH, STATUS } from './data';
+
+const known = (status: Partial<IRoomStatus>, state: Partial<IRoomState> = {}): IRoomState => ({
+  ...UNKNOWN,
+  connected: true,
+  status: { ...STATUS, ...status },
+  ...state
+});
+const said = (state: IRoomState) => describe(state, ENGLISH, CLOCK);
+
+suite('the label', () => {
+  it.each<[IRoomState, string, string]>([
+    [known({}), 'ok', 'Connected · saved · site-a.example'],
+    [known({ home: '' }), 'ok', 'Connected · saved'],
+    [known({ savedAt: 5 }), 'ok', 'Saved at t5 · site-a.example'],
+    [known({ pending: 1 }), 'busy', 'Saving… · site-a.example'],
+    [known({ savedPosition: 6 }), 'busy', 'Saving… · site-a.example'],
+    [known({}, { awaiting: 7 }), 'busy', 'Saving… · site-a.example'],
+    [known({ problem: 'quota exceeded' }), 'error', 'Not saved: quota exceeded · site-a.example'],
+    [known({ role: 'viewer' }), 'info', 'Preview mode · site-a.example'],
+    [known({}, { connected: false }), 'warning', 'Offline · site-a.example'],
+    [known({}, { connected: false, unsent: 1 }), 'warning', 'Offline, 1 edit unsaved · site-a.example'],
+    [
+      known({ pending: 2 }, { connected: false, unsent: 1 }),
+      'warning',
+      'Offline, 3 edits unsaved · site-a.example'
+    ],
+    [known({ online: false, pending: 2 }), 'warning', 'Offline, 2 edits unsaved · site-a.example'],
+    [known({}, { stopped: { kind: 'refused' } }), 'error', 'Stopped · site-a.example']
+  ])('of %# is %s: %s', (state, level, label) => {
+    expect(said(state)).toMatchObject({ level, label });
+  });
+
+  it('is not there when the server has said nothing', () => {
+    expect(said(UNKNOWN)).toBeNull();
+  });
+
+  it('shortens a long problem, of which the title has all', () => {
+    const problem = 'x'.repeat(100);
+    const description = said(known({ problem }));
+    expect(description?.label.length).toBeLessThan(100);
+    expect(description?.title).toContain(problem);
+  });
+});
+
+suite('the title', () => {
+  it('tells position, save, holder and etag', () => {
+    const state = known({ position: 9, savedAt: 5, savedBy: 'einstein', holder: 'another app', etag: '"1"' });
+    expect(said(state)?.title.split('\n')).toEqual([
+      'Home site: site-a.example',
+      'Edits are stored up to position 9; the file has them up to 7',
+      'Last saved: d5, by einstein',
+      'Locked by: another app',
+      'Version of the file (etag): "1"'
+    ]);
+  });
+
+  it.each<[IRoomState, string]>([
+    [known({}, { connected: false }), 'Your Jupyter server cannot be reached'],
+    [known({ online: false }), 'The home site cannot be reached'],
+    [known({ role: 'viewer', reason: 'your share says Viewer' }), 'Preview mode: your share says Viewer'],
+    [known({}, { stopped: { kind: 'closed', reason: 'it was replaced' } }), 'it was replaced']
+  ])('of %# says %s', (state, words) => {
+    expect(said(state)?.title).toContain(words);
+  });
+});
+
+suite('preview mode', () => {
+  it('says why, else who, else that it is so', () => {
+    expect(describePreview({ ...STATUS, reason: 'a', holder: 'b' }, ENGLISH)).toBe('Preview mode: a');
+    expect(describePreview({ ...STATUS, holder: 'b' }, ENGLISH)).toBe('Preview mode: b is editing');
+    expect(describePreview(STATUS, ENGLISH)).toContain('not edit');
+  });
+
+  it('says that edits were refused', () => {
+    expect(describeStop({ kind: 'refused' }, ENGLISH)).toContain('not accepted');
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+
+import { parseStatus, rejection } from '../src/status';
+import { STATUS } from './data';
+
+describe('parseStatus', () => {
+  it('reads every field', () => {
+    const status = {
+      ...STATUS,
+      savedAt: 12.5,
+      savedBy: 'einstein',
+      problem: 'quota',
+      holder: 'marie',
+      etag: '"1"'
+    };
+    expect(parseStatus(JSON.stringify({ type: 'cs3collab', ...status }))).toEqual(status);
+  });
+
+  it.each([
+    '',
+    'null',
+    '[]',
+    '1',
+    '{',
+    '{"type":"save","responseTo":1,"status":"success"}',
+    '{"type":"conflict"}'
+  ])('is null for %s', text => {
+    expect(parseStatus(text)).toBeNull();
+  });
+
+  it('is null for what is too long', () => {
+    expect(parseStatus(JSON.stringify({ type: 'cs3collab', reason: 'x'.repeat(70000) }))).toBeNull();
+  });
+
+  it('reads what is missing or odd in the safe way', () => {
+    const odd = {
+      type: 'cs3collab',
+      role: 'owner',
+      online: 1,
+      position: -1,
+      savedPosition: 1.5,
+      savedAt: 'x',
+      pending: null
+    };
+    expect(parseStatus(JSON.stringify(odd))).toEqual({
+      ...STATUS,
+      home: '',
+      online: false,
+      role: 'viewer',
+      position: 0,
+      savedPosition: 0
+    });
+  });
+
+  it('bounds texts', () => {
+    const status = parseStatus(JSON.stringify({ type: 'cs3collab', reason: 'x'.repeat(1000) }));
+    expect(status?.reason.length).toBe(500);
+  });
+});
+
+describe('rejection', () => {
+  it.each([
+    [1000, '', null],
+    [1006, 'gone', null],
+    [4404, 'not there', null],
+    [1003, '{"reason":"unknown_session","reloadable":true}', null],
+    [1003, '{"reason":"version_mismatch"}', null],
+    [1003, '{"reason":"initialization_error","errorReason":"x"}', null],
+    [1003, 'the document has another lineage', 'the document has another lineage'],
+    [1003, '{"reason":"lineage_diverged","message":"open it again"}', 'open it again'],
+    [1003, '{"reason":"lineage_diverged"}', 'lineage_diverged'],
+    [1003, '', '']
+  ])('of %i %s is %j', (code, reason, words) => {
+    expect(rejection(code, reason)).toBe(words);
+  });
+});
