@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
@@ -135,16 +136,16 @@ class DiskLog:
     async def close(self) -> None: ...
 
 
-class Silent:
-    """An outlet that nobody reads; ``statuses`` is what it was told."""
+class Listener:
+    """An outlet that only hears the status; ``news`` is set by each."""
 
     def __init__(self) -> None:
-        self.statuses: list[RoomStatus] = []
+        self.news = asyncio.Event()
 
     def update(self, position: int, update: bytes, author: str) -> None: ...
     def awareness(self, update: bytes) -> None: ...
     def status(self, status: RoomStatus) -> None:
-        self.statuses.append(status)
+        self.news.set()
 
     def closed(self, error: Exception) -> None: ...
 
@@ -176,7 +177,9 @@ def sit(room: Authority, storage: Storage, role: Role = Role.EDITOR) -> Seat:
     async def recheck() -> tuple[Role, str]:
         return role, ""
 
-    return room.sit(Seat(storage.user, role, Silent(), Standing(storage, recheck)))
+    seat = room.sit(Seat(storage.user, role, Listener(), Standing(storage, recheck)))
+    room.live(seat.outlet)
+    return seat
 
 
 async def type_cell(room: Authority, seat: Seat, source: str) -> int:
@@ -199,8 +202,7 @@ async def _edit(room: Authority, seat: Seat, change: Any) -> int:
     client: pycrdt.Doc[Any] = pycrdt.Doc()
     client.apply_update(await room.document.diff(b""))
     before = client.get_state()
-    with client.transaction():
-        change(YNotebook(client))
+    change(YNotebook(client))
     return await room.submit(seat, client.get_update(before))
 
 
