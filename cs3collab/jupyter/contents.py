@@ -6,8 +6,10 @@ Switch on with ``c.ServerApp.contents_manager_class = "cs3collab.jupyter.content
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,7 +163,7 @@ class CS3ContentsManager(AsyncContentsManager):
         path = found["path"]
         if found["type"] == "notebook":
             notebook, problem = await asyncio.to_thread(notebooks.parse, data, path)
-            await self._notary_thread.run(self.mark_trusted_cells, notebook, path)
+            await self._notarize(self.mark_trusted_cells, notebook, path)
             found.update(content=notebook, format="json")
             self.validate_notebook_model(found, problem)
             return
@@ -194,7 +196,7 @@ class CS3ContentsManager(AsyncContentsManager):
             return await self._saved(path, "directory")
         if model["type"] == "notebook":
             notebook = await asyncio.to_thread(notebooks.node, model["content"], path)
-            await self._notary_thread.run(self.check_and_sign, notebook, path)
+            await self._notarize(self.check_and_sign, notebook, path)
             data, problem = await asyncio.to_thread(notebooks.serialize, notebook, path)
             replaced = await self._write(path, data, model)
             self.validate_notebook_model(model, problem)
@@ -203,6 +205,13 @@ class CS3ContentsManager(AsyncContentsManager):
             data = await asyncio.to_thread(decode_content, model["content"], model.get("format"), path)
             return await self._saved(path, "file", await self._write(path, data, model))
         raise InvalidInput(f"unhandled contents type: {model['type']}")
+
+    async def _notarize(self, call: Callable[[Any, str], None], notebook: Any, path: str) -> None:
+        try:
+            await self._notary_thread.run(call, notebook, path)
+        except (OSError, sqlite3.Error) as error:
+            # an unsigned notebook asks for trust again; one that is not opened or saved is lost
+            self.log.warning("cannot tell or sign whether notebook %s is trusted: %s", path, error)
 
     async def _save_chunk(self, model: Model, path: str) -> Model:
         if model["chunk"] == 1:

@@ -26,6 +26,8 @@ from cs3collab.types import FileInfo, Ref, ResourceId, Role, SiteId, Target
 
 T = TypeVar("T")
 
+SHARES_JAIL = "a0ca6a90-a365-4782-871e-d44447bbc668"
+"""Storage id of the folder of received shares that Reva v2 mounts in each home (its ``pkg/utils``); ours stands for it."""
 FRESH_S = 10.0
 """How long the list of shares is believed, in seconds; a name not in it is looked for in a new list at once."""
 ROLE_S = 60.0
@@ -172,6 +174,8 @@ class Places:
         infos = await spot.files.list(spot.ref)
         listed = []
         for info in infos:
+            if not path and info.name == paths.SHARES and info.id.storage_id == SHARES_JAIL:
+                continue
             name = info.name if path else paths.home_name(info.name)
             child = paths.join(path, name)
             if spot.at_home:
