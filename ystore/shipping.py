@@ -168,20 +168,23 @@ class Shipper:
 
     async def _drop(self, infos: list[Info], prefix: str) -> None:
         """Deletes what compaction made needless, once its substitute was read back from the blob store."""
-        here = {info.name for info in infos}
-        for info in infos:
-            gone = sorted(name for name in info.covers & self.shipped if name not in here)
-            if not gone or info.name not in self.shipped:
-                continue
-            try:
-                segment.unpack(info.name, await self._get(prefix + info.name))
-            except StoreCorrupt as error:
-                self._shipped = set(self.shipped - {info.name})
-                raise StoreUnavailable(f"the blob store did not keep what it was given: {error.message}") from error
-            for name in gone:
-                await _ask(self._blobs.delete(prefix + name), CALL_TIMEOUT_S)
-                if self._shipped is not None:
-                    self._shipped.discard(name)
+        covered = frozenset[str]().union(*(info.covers for info in infos if info.name in self.shipped))
+        gone = covered & self.shipped - {info.name for info in infos}
+        lost = [info.name for info in infos if info.covers & gone and not await self._is_kept(info, prefix)]
+        if lost:
+            self._shipped = set(self.shipped - set(lost))
+            raise StoreUnavailable(f"the blob store did not keep what it was given: {', '.join(lost)}")
+        for name in sorted(gone):
+            await _ask(self._blobs.delete(prefix + name), CALL_TIMEOUT_S)
+            if self._shipped is not None:
+                self._shipped.discard(name)
+
+    async def _is_kept(self, info: Info, prefix: str) -> bool:
+        try:
+            segment.unpack(info.name, await self._get(prefix + info.name))
+        except StoreCorrupt:
+            return False
+        return True
 
     async def _get(self, name: str) -> bytes:
         try:

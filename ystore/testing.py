@@ -1,7 +1,7 @@
 """What anybody who puts something under the store can test it with: conformance suites and doubles that fail.
 
-Subclass `BlobStoreTests` or `StoreTests` in a module that pytest collects in asyncio's automatic mode, and say in ``open_blobs``
-how to get an empty blob store. Needs pytest.
+Subclass `BlobStoreTests` or `StoreTests` in a module that pytest collects in asyncio's automatic mode, and say in
+``open_blobs`` how to get an empty blob store. Needs pytest.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _varint(n: int) -> bytes:
 
 
 class FaultyBlobs:
-    """Passes calls on unless ``away`` (all fail), ``stuck`` (none returns) or ``deaf`` (puts happen, but their answers are lost)."""
+    """Passes calls on unless ``away`` (all fail), ``stuck`` (none returns) or ``deaf`` (the answers of puts are lost)."""
 
     def __init__(self, inner: BlobStore | None = None) -> None:
         self.inner = inner or MemoryBlobs()

@@ -76,5 +76,5 @@ def test_a_record_inside_an_update_is_not_taken_for_one() -> None:
     ],
 )
 def test_what_the_frame_cannot_hold_is_refused(wrong: Record) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         record.encode(wrong)
