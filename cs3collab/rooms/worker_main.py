@@ -23,17 +23,22 @@ from collections.abc import Callable
 from cs3collab.errors import CollabError
 from cs3collab.limits import DEFAULT
 from cs3collab.merge.ydoc import YDocument
+from cs3collab.rooms.worker_render import Renderer
 from cs3collab.rooms.worker_wire import Op, Reader, Reply, Request, frame
 
 _READ_BYTES = 2**20
 _FLUSH_BYTES = 256 * 1024
 _FLUSH_S = 0.001
+_MAX_RENDERERS = 4
 _CELL = struct.Struct("<Q")
 NewDocument = Callable[[str], YDocument]
 
 
 class Server:
-    """Carries out requests in order, one at a time. A Rust panic is not caught: a panicked document must not be used again."""
+    """Carries out requests in order, one at a time. A Rust panic is not caught: a panicked document must not be used again.
+
+    Only renders, which take longest and change nothing, go on beside the rest, each in a fork with the document as it was then.
+    """
 
     def __init__(self, sock: socket.socket, cell: mmap.mmap, timeout_s: float, new_document: NewDocument = YDocument) -> None:
         self._sock = sock
@@ -41,32 +46,56 @@ class Server:
         self._timeout_s = timeout_s
         self._new_document = new_document
         self._documents: dict[int, YDocument] = {}
+        self._renderers: list[Renderer] = []
 
     def run(self) -> None:
         """Until the parent closes the socket, or dies."""
         reader = Reader(Request)
-        while data := self._sock.recv(_READ_BYTES):
+        while True:
+            if self._renderers and not self._wait():
+                continue
+            if not (data := self._sock.recv(_READ_BYTES)):
+                return
             self._batch(reader.feed(data))
+
+    def _wait(self) -> bool:
+        """Passes on what renderers bring; whether there are requests to read."""
+        by_fd = {renderer.fileno(): renderer for renderer in self._renderers}
+        ready = select.select([self._sock.fileno(), *by_fd], [], [])[0]
+        for renderer in [by_fd[fd] for fd in ready if fd in by_fd]:
+            if renderer.finished():
+                self._renderers.remove(renderer)
+                self._sock.sendall(renderer.reply())
+        return self._sock.fileno() in ready
 
     def _batch(self, requests: list[Request]) -> None:
         out, flushed = bytearray(), time.monotonic()
         for request in requests:
-            out += frame(self._carry_out(request))
+            out += self._carry_out(request)
             if len(out) > _FLUSH_BYTES or time.monotonic() - flushed > _FLUSH_S:
                 self._sock.sendall(out)
                 out, flushed = bytearray(), time.monotonic()
         self._sock.sendall(out)
 
-    def _carry_out(self, request: Request) -> Reply:
+    def _carry_out(self, request: Request) -> bytes:
+        """The reply's frame, empty when it comes later."""
         _CELL.pack_into(self._cell, 0, request.id)
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)  # its default action ends the process
+        try:
+            if request.op is Op.RENDER and len(self._renderers) < _MAX_RENDERERS:
+                preload()  # here, or every fork would do it again
+                self._renderers.append(Renderer(request, self._reply, self._timeout_s, [self._sock, *self._renderers]))
+                return b""
+            return frame(self._reply(request))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _CELL.pack_into(self._cell, 0, 0)
+
+    def _reply(self, request: Request) -> Reply:
         try:
             return self._answer(request)
         except CollabError as error:
             return Reply(request.id, request.document, error=error.kind, message=error.message, hint=error.hint)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _CELL.pack_into(self._cell, 0, 0)
 
     def _answer(self, request: Request) -> Reply:
         if request.op is Op.CLOSE:
@@ -94,6 +123,13 @@ class Server:
         return Reply(request.id, request.document, data, text)
 
 
+def preload() -> None:
+    """Imports what notebooks need, which takes a second."""
+    import jupyter_ydoc  # noqa: F401
+
+    from cs3collab.merge import notebook  # noqa: F401
+
+
 def confine() -> None:
     """No core files, for they hold people's documents; no more memory than the machine has, for swapping stops all."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -112,10 +148,8 @@ def main(arguments: list[str], new_document: NewDocument = YDocument) -> None:
     cell = mmap.mmap(int(arguments[1]), _CELL.size)
     try:
         sock.sendall(frame(Reply(0, 0)))
-        if not select.select([sock], [], [], 0)[0]:  # a spare: import now what the first notebook needs
-            import jupyter_ydoc  # noqa: F401
-
-            from cs3collab.merge import notebook  # noqa: F401
+        if not select.select([sock], [], [], 0)[0]:  # nothing to do yet: a spare warms up
+            preload()
         Server(sock, cell, float(arguments[2]), new_document).run()
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
