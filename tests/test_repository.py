@@ -10,18 +10,20 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cs3collab import cli, errors, limits, telemetry
-from cs3collab.relay import protocol
+from cs3collab.relay import config, protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -253,6 +255,31 @@ def test_every_error_kind_is_documented_with_its_codes() -> None:
     ours = [error for error in errors._tree(errors.CollabError) if error.__module__ == errors.__name__]
     kinds = {error.kind: (error.http_status, error.close_code) for error in ours}
     assert rows == kinds
+
+
+def keys(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys of a configuration, tables of free names as one."""
+    for field in msgspec.structs.fields(struct):
+        inner = [
+            kind for kind in (field.type, *get_args(field.type)) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        ]
+        yield from keys(inner[0], f"{prefix}{field.name}.") if inner else [prefix + field.name]
+
+
+def test_every_key_of_the_relays_configuration_is_documented() -> None:
+    assert undocumented(list(keys(config.RelayConfig)), "relay-configuration.md") == []
+
+
+def test_the_documented_relay_configurations_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    pages = [REFERENCE / "relay-configuration.md", ROOT / "docs" / "how-to" / "run-a-relay.md"]
+    examples = [
+        toml for page in pages for toml in re.findall(r"^ *```toml\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert len(examples) == len(pages)
+    for example in examples:
+        file.write_text(textwrap.dedent(example))
+        assert config.load(file).site
 
 
 def test_every_setting_of_the_jupyter_side_is_documented() -> None:
