@@ -17,7 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from cs3collab.cs3 import convert, sharing
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.sharing import Invite, OCMReceived, Provider, Received, Share, State
+from cs3collab.cs3.sharing import Invite, OCMReceived, Provider, Received, Share, State, domain_of
 from cs3collab.errors import InvalidInput, NotAuthorized, NotFound
 from cs3collab.types import Ref, ResourceId, Role, User
 
@@ -33,6 +33,7 @@ __all__ = [
     "accepted_users",
     "create_ocm_share",
     "create_share",
+    "domain_of",
     "forward_invite",
     "gateway_of",
     "generate_invite",
@@ -105,7 +106,7 @@ async def accept_share(session: Session, share_id: str) -> None:
 
 async def create_ocm_share(session: Session, resource_id: ResourceId, recipient: User, role: Role) -> Share:
     """Shares with one of `accepted_users`. Raises `AlreadyExists`, and `NotFound` for an unknown site."""
-    provider = await _provider(session, sharing.domain_of(recipient))
+    provider = await _provider(session, domain_of(recipient))
     request = ocm.CreateOCMShareRequest(
         resource_id=convert.to_id(resource_id),
         grantee=sharing.to_grantee(recipient),
