@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import inspect
 import json
 import re
 import socket
@@ -24,6 +25,7 @@ from packaging.utils import canonicalize_name
 
 from cs3collab import cli, errors, limits, telemetry
 from cs3collab.relay import config, protocol
+from cs3collab.rooms.ysocket import YSocket
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -280,6 +282,18 @@ def test_the_documented_relay_configurations_can_be_used(tmp_path: Path) -> None
     for example in examples:
         file.write_text(textwrap.dedent(example))
         assert config.load(file).site
+
+
+def test_every_field_of_the_status_that_browsers_get_is_documented() -> None:
+    fields = re.findall(r'"(\w+)":', inspect.getsource(YSocket._tell_status))
+    assert "savedPosition" in fields
+    assert undocumented(fields, "websocket.md") == ["type"]
+
+
+def test_the_words_of_the_status_bar_are_explained() -> None:
+    shown = re.findall(r"label: trans\.(?:__|_n)\(\s*'([^'%]+)", (ROOT / "frontend" / "src" / "describe.ts").read_text())
+    explained = (ROOT / "docs" / "explanation" / "durability.md").read_text()
+    assert [words for words in shown if f"`{words.strip(' ,:')}" not in explained] == []
 
 
 def test_every_setting_of_the_jupyter_side_is_documented() -> None:
