@@ -11,6 +11,7 @@ from aiohttp import web
 from cs3collab.errors import CollabError, InvalidInput
 from cs3collab.gateway.config import GatewayConfig
 from cs3collab.gateway.data import DataEndpoint
+from cs3collab.gateway.ocm_http import OCMEndpoint
 from cs3collab.gateway.service import GatewayService
 from cs3collab.gateway.site import Site
 
@@ -95,7 +96,7 @@ class EmbeddedGateway:
 
     async def _start_http(self, site: Site) -> None:
         app = web.Application(client_max_size=1024 * 1024)
-        app.add_routes(DataEndpoint(site).routes())
+        app.add_routes([*DataEndpoint(site).routes(), *OCMEndpoint(site).routes()])
         self._http = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S)
         await self._http.setup()
         listener = web.TCPSite(self._http, self.config.http_host, self.config.http_port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import grpc
@@ -16,7 +16,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2
 from google.protobuf.message_factory import GetMessageClass
 
 from cs3collab.errors import NotAuthenticated
-from cs3collab.gateway import files, history, identity, locking, sharing, status, transfers
+from cs3collab.gateway import files, history, identity, locking, mesh, ocm, remote, sharing, status, transfers
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.site import Site
@@ -79,6 +79,17 @@ def _done(handler: Callable[[View, Any], Fields]) -> Method:
     return in_view(handler, Unknown.DENIED, scoped=True)
 
 
+def _or_remote(name: str, here: Method) -> Method:
+    """Goes on to the home site for what other sites shared."""
+
+    async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
+        if caller is not None and remote.is_remote(request.ref):
+            return await remote.forward(site, caller, name, request)
+        return await here.run(site, caller, request)
+
+    return replace(here, run=run)
+
+
 METHODS: Final[dict[str, Method]] = {
     "Authenticate": for_all(identity.authenticate),
     "WhoAmI": for_all(identity.who_am_i),
@@ -89,18 +100,18 @@ METHODS: Final[dict[str, Method]] = {
     "GenerateAppPassword": in_view(identity.generate_app_password),
     "ListAppPasswords": in_view(identity.list_app_passwords),
     "InvalidateAppPassword": in_view(identity.invalidate_app_password),
-    "Stat": _seen(files.stat),
-    "ListContainer": _seen(files.list_container),
+    "Stat": _or_remote("Stat", _seen(files.stat)),
+    "ListContainer": _or_remote("ListContainer", _seen(files.list_container)),
     "GetPath": _seen(files.get_path),
     "GetQuota": _seen(files.get_quota),
-    "CreateContainer": _done(files.create_container),
-    "TouchFile": _done(files.touch_file),
-    "Delete": _done(files.delete),
+    "CreateContainer": _or_remote("CreateContainer", _done(files.create_container)),
+    "TouchFile": _or_remote("TouchFile", _done(files.touch_file)),
+    "Delete": _or_remote("Delete", _done(files.delete)),
     "Move": _done(files.move),
     "SetArbitraryMetadata": _done(files.set_metadata),
     "UnsetArbitraryMetadata": _done(files.unset_metadata),
-    "InitiateFileUpload": _done(transfers.initiate_upload),
-    "InitiateFileDownload": _done(transfers.initiate_download),
+    "InitiateFileUpload": _or_remote("InitiateFileUpload", _done(transfers.initiate_upload)),
+    "InitiateFileDownload": _or_remote("InitiateFileDownload", _done(transfers.initiate_download)),
     "SetLock": _done(locking.set_lock),
     "GetLock": _done(locking.get_lock),
     "RefreshLock": _done(locking.refresh_lock),
@@ -118,6 +129,23 @@ METHODS: Final[dict[str, Method]] = {
     "ListReceivedShares": in_view(sharing.list_received),
     "GetReceivedShare": in_view(sharing.get_received),
     "UpdateReceivedShare": in_view(sharing.update_received),
+    "GetInfoByDomain": for_all(mesh.get_info_by_domain),
+    "ListAllProviders": for_all(mesh.list_all_providers),
+    "GenerateInviteToken": in_view(mesh.generate_invite_token),
+    "ListInviteTokens": in_view(mesh.list_invite_tokens),
+    "ForwardInvite": Method(mesh.forward_invite),
+    "FindAcceptedUsers": in_view(mesh.find_accepted_users),
+    "GetAcceptedUser": in_view(mesh.get_accepted_user),
+    "DeleteAcceptedUser": in_view(mesh.delete_accepted_user),
+    "CreateOCMShare": Method(ocm.create_share),
+    "GetOCMShare": in_view(ocm.get_share),
+    "GetOCMShareByToken": for_all(ocm.get_share_by_token),
+    "ListOCMShares": in_view(ocm.list_shares),
+    "UpdateOCMShare": Method(ocm.update_share),
+    "RemoveOCMShare": Method(ocm.remove_share),
+    "ListReceivedOCMShares": in_view(ocm.list_received),
+    "GetReceivedOCMShare": in_view(ocm.get_received),
+    "UpdateReceivedOCMShare": in_view(ocm.update_received),
     "GetHome": in_view(files.get_home, Unknown.NOT_FOUND),
     "CreateHome": in_view(files.create_home, Unknown.DENIED),
     "ListStorageSpaces": in_view(files.list_spaces, Unknown.NOT_FOUND),

@@ -15,6 +15,7 @@ from typing import TypeVar
 from cs3collab.errors import InvalidInput, Unavailable
 from cs3collab.gateway.config import GatewayConfig
 from cs3collab.gateway.index import Index, Node
+from cs3collab.gateway.peers import Peers
 from cs3collab.gateway.sessions import Sessions
 from cs3collab.gateway.tokens import Tokens
 from cs3collab.gateway.tree import AREAS, Tree
@@ -30,6 +31,7 @@ class Site:
         self.config = config
         self.users = Users(config.users, config.site)
         self.sessions = Sessions(config.transfer_lifetime_s)
+        self.peers = Peers(config)
         self.address = ""
         self.http_url = ""
         self.index = Index(config.root / ".cs3" / "index.sqlite")
@@ -73,6 +75,7 @@ class Site:
 
     async def close(self) -> None:
         """Waits for what is under way in the index thread."""
+        await self.peers.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)

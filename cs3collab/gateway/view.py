@@ -22,12 +22,16 @@ from cs3collab.gateway.access import Caller, Permissions, require
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import Held
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import FAILED_PRECONDITION, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.status import FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED, Refused, not_found
 from cs3collab.gateway.tree import ROOT_ID
 
 SHARES: Final = "Shares"
 SHARES_ID: Final = "a0ca6a90-a365-4782-871e-d44447bbc668"
 """Reva's fixed storage id of the folder of received shares."""
+
+OCM_AREA: Final = "ocm"
+OCM_ID: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
+"""Reva's fixed storage id of what other sites shared; `cs3collab.gateway.remote` answers for it."""
 
 _MEMBERS: Final[dict[str, Permissions]] = {
     "manager": access.MANAGER,
@@ -67,10 +71,14 @@ class View:
             path = posixpath.join(".", *names)
             if rid.storage_id == SHARES_ID:
                 return self._in_shares(names, path)
+            if rid.storage_id == OCM_ID:
+                raise _elsewhere()
             return self._walk(self._by_id(rid), names, path)
         path = "/" + "/".join(names)
         if not ref.path.startswith("/"):
             raise Refused(INVALID_ARGUMENT, "a path without a resource id must be absolute")
+        if names[:1] == [OCM_AREA]:
+            raise _elsewhere()
         if names[:1] == ["users"] and names[1:3] == [self.caller.opaque_id, SHARES] and self.caller.local:
             return self._in_shares(names[3:], path)
         return self._walk(self.tree.root_node(), names, path)
@@ -292,6 +300,10 @@ def held_of(lock: Any) -> Held:
         user=(lock.user.opaque_id, lock.user.idp) if lock.user.opaque_id else None,
         expires=lock.expiration.seconds + lock.expiration.nanos / 1e9 if lock.HasField("expiration") else None,
     )
+
+
+def _elsewhere() -> Refused:
+    return Refused(UNIMPLEMENTED, "not for what other sites shared: ask the home site")
 
 
 def split(path: str) -> list[str]:

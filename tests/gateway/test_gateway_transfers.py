@@ -1,0 +1,231 @@
+"""Uploads and downloads: conditions, races, tokens, versions."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+from gateway_client import Client, Sites, Started, by_id, by_path, code, opaque
+
+FILE = by_path("/users/id-einstein/a.txt")
+
+
+async def test_if_match_is_checked_when_asked_and_when_sent(einstein: Client) -> None:
+    old = await einstein.write(FILE, b"one")
+    slow = await einstein.initiate(FILE, 4, if_match=old)
+    assert code(slow) == "OK"
+    new = await einstein.write(FILE, b"two", if_match=old)
+    assert code(await einstein.initiate(FILE, 1, if_match=old)) == "ABORTED"
+    assert (await einstein.send(slow, b"late"))[0] == 412
+    assert await einstein.read(FILE) == b"two"
+    assert (await einstein.stat(FILE)).etag == new
+    missing = by_path("/users/id-einstein/missing")
+    assert code(await einstein.initiate(missing, 1, if_match=old)) == "ABORTED"
+
+
+async def test_of_many_writers_with_one_etag_exactly_one_wins(einstein: Client) -> None:
+    etag = await einstein.write(FILE, b"base")
+    for turn in range(5):
+        granted = [await einstein.initiate(FILE, 8, if_match=etag) for _ in range(12)]
+        bodies = [f"{turn:03}-{n:04}".encode() for n in range(12)]
+        answers = await asyncio.gather(*(einstein.send(g, b) for g, b in zip(granted, bodies, strict=True)))
+        winners = [(body, etag) for (status, etag), body in zip(answers, bodies, strict=True) if status == 200]
+        assert len(winners) == 1
+        assert {status for status, _ in answers} == {200, 412}
+        assert await einstein.read(FILE) == winners[0][0]
+        etag = winners[0][1]
+
+
+async def test_if_not_exist_lets_one_of_many_create(einstein: Client) -> None:
+    granted = [await einstein.initiate(FILE, 2, if_not_exist=True) for _ in range(8)]
+    answers = await asyncio.gather(*(einstein.send(g, b"%02d" % n) for n, g in enumerate(granted)))
+    assert sorted(status for status, _ in answers) == [200] + [412] * 7
+    assert code(await einstein.initiate(FILE, 2, if_not_exist=True)) == "ALREADY_EXISTS"
+
+
+async def test_a_reader_sees_one_content_or_the_other(einstein: Client) -> None:
+    contents = {bytes([n]) * 200_000 for n in range(6)}
+    await einstein.write(FILE, next(iter(contents)))
+
+    async def write() -> None:
+        for content in contents:
+            await einstein.write(FILE, content)
+
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        assert await einstein.read(FILE) in contents
+    await writing
+
+
+async def test_the_length_must_be_as_said(einstein: Client) -> None:
+    etag = await einstein.write(FILE, b"whole")
+    for body in (b"short", b"x" * 21):
+        granted = await einstein.initiate(FILE, 20)
+        assert (await einstein.send(granted, body))[0] == 400
+    assert (await einstein.stat(FILE)).etag == etag
+    assert await einstein.read(FILE) == b"whole"
+
+
+async def test_an_upload_without_a_length_takes_what_comes(einstein: Client) -> None:
+    granted = await einstein.initiate(FILE, None)
+    assert (await einstein.send(granted, b"any"))[0] == 200
+    assert await einstein.read(FILE) == b"any"
+
+
+async def test_an_empty_file_is_done_with_the_asking(einstein: Client) -> None:
+    await einstein.write(FILE, b"full")
+    granted = await einstein.initiate(FILE, 0)
+    assert (await einstein.stat(FILE)).size == 0
+    assert (await einstein.send(granted, b""))[0] == 400
+
+
+async def test_past_the_limit_nothing_is_stored(sites: Sites, site: Started) -> None:
+    small = await sites.start(site.root.parent / "small", upload_bytes=1000)
+    einstein = await small.user("einstein")
+    granted = await einstein.initiate(FILE, None)
+    assert (await einstein.send(granted, b"x" * 1001))[0] == 413
+    assert await einstein.stat_code(FILE) == "NOT_FOUND"
+    assert list((small.root / ".cs3" / "uploads").iterdir()) == []
+
+
+async def test_a_transfer_needs_its_token_and_works_once(einstein: Client, site: Started) -> None:
+    granted = await einstein.initiate(FILE, 1)
+    url = granted.protocols[0].upload_endpoint
+    for headers in ({}, {"X-Reva-Transfer": "nonsense"}, {"X-Reva-Transfer": einstein.token}):
+        async with einstein.http.put(url, data=b"x", headers=headers) as answer:
+            assert answer.status == 403
+        async with einstein.http.get(url, headers=headers) as answer:
+            assert answer.status == 403
+    assert (await einstein.send(granted, b"1"))[0] == 200
+    assert (await einstein.send(granted, b"2"))[0] == 404
+    assert await einstein.read(FILE) == b"1"
+
+
+async def test_a_download_token_cannot_upload_nor_the_reverse(einstein: Client) -> None:
+    await einstein.write(FILE, b"x")
+    up = (await einstein.initiate(FILE, 1)).protocols[0]
+    down = (await einstein.ok("InitiateFileDownload", api.InitiateFileDownloadRequest(ref=FILE))).protocols[0]
+    async with einstein.http.put(up.upload_endpoint, data=b"y", headers={"X-Reva-Transfer": down.token}) as answer:
+        assert answer.status == 403
+    async with einstein.http.get(down.download_endpoint, headers={"X-Reva-Transfer": up.token}) as answer:
+        assert answer.status == 403
+
+
+async def test_transfer_tokens_expire(sites: Sites, site: Started) -> None:
+    hasty = await sites.start(site.root.parent / "hasty", transfer_lifetime_s=0)
+    einstein = await hasty.user("einstein")
+    granted = await einstein.initiate(FILE, 1)
+    assert (await einstein.send(granted, b"x"))[0] == 403
+    assert await einstein.stat_code(FILE) == "NOT_FOUND"
+
+
+async def test_a_download_of_nothing_is_granted_and_not_found(einstein: Client) -> None:
+    granted = await einstein.ok("InitiateFileDownload", api.InitiateFileDownloadRequest(ref=FILE))
+    assert {p.protocol for p in granted.protocols} == {"spaces", "simple"}
+    assert (await einstein.fetch(FILE))[0] == 404
+
+
+async def test_folders_are_no_files(einstein: Client) -> None:
+    home = by_path("/users/id-einstein")
+    assert code(await einstein.initiate(home, 1)) == "FAILED_PRECONDITION"
+    assert (await einstein.fetch(home))[0] == 404
+    assert code(await einstein.initiate(by_path("/users/id-einstein/no/file"), 1)) == "FAILED_PRECONDITION"
+
+
+async def test_who_lost_the_right_meanwhile_cannot_finish(site: Started, einstein: Client) -> None:
+    await einstein.write(FILE, b"x")
+    granted = await einstein.initiate(FILE, 1)
+    info = await einstein.stat(FILE)
+    await einstein.ok("Delete", api.DeleteRequest(ref=by_id(info.id)))
+    assert (await einstein.send(granted, b"y"))[0] == 404
+
+
+async def versions(client: Client) -> list[tuple[str, int]]:
+    found = (await client.ok("ListFileVersions", api.ListFileVersionsRequest(ref=FILE))).versions
+    return [(v.key, v.size) for v in found]
+
+
+async def test_each_overwrite_leaves_a_version_that_can_be_read_and_restored(einstein: Client) -> None:
+    for content in (b"1", b"22", b"333"):
+        await einstein.write(FILE, content)
+    found = await versions(einstein)
+    assert [size for _, size in found] == [2, 1]
+    info = await einstein.stat(FILE)
+    rid = storage.ResourceId(storage_id=info.id.storage_id, space_id=info.id.space_id, opaque_id=found[1][0])
+    assert await einstein.read(by_id(rid)) == b"1"
+    await einstein.ok("RestoreFileVersion", api.RestoreFileVersionRequest(ref=FILE, key=found[1][0]))
+    assert await einstein.read(FILE) == b"1"
+    restored = await einstein.stat(FILE)
+    assert restored.id == info.id
+    assert restored.etag != info.etag
+    assert [size for _, size in await versions(einstein)] == [3, 2, 1]
+    await einstein.write(FILE, b"4444")
+    assert await einstein.read(by_id(rid)) == b"1"
+    unknown = api.RestoreFileVersionRequest(ref=FILE, key="../../a")
+    assert code(await einstein.call("RestoreFileVersion", unknown)) == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("how", ["header", "opaque"])
+async def test_a_write_can_leave_no_version(einstein: Client, how: str) -> None:
+    await einstein.write(FILE, b"1")
+    if how == "header":
+        granted = await einstein.initiate(FILE, 2)
+        assert (await einstein.send(granted, b"22", X_Disable_Versioning="true"))[0] == 200
+    else:
+        entries = opaque(Upload_Length="2", X_Disable_Versioning="true")
+        request = api.InitiateFileUploadRequest(ref=FILE, opaque=entries)
+        assert (await einstein.send(await einstein.ok("InitiateFileUpload", request), b"22"))[0] == 200
+    assert await versions(einstein) == []
+
+
+async def test_a_version_of_another_is_not_for_everybody(einstein: Client, marie: Client) -> None:
+    await einstein.write(FILE, b"1")
+    await einstein.write(FILE, b"2")
+    info = await einstein.stat(FILE)
+    rid = storage.ResourceId(
+        storage_id=info.id.storage_id, space_id=info.id.space_id, opaque_id=(await versions(einstein))[0][0]
+    )
+    assert (await marie.fetch(by_id(rid)))[0] == 404
+    assert code(await marie.call("ListFileVersions", api.ListFileVersionsRequest(ref=by_id(info.id)))) == "NOT_FOUND"
+
+
+async def test_the_recycle_bin_gives_back_what_was_deleted(site: Started, einstein: Client, marie: Client) -> None:
+    home = by_path("/users/id-einstein")
+    await einstein.write(FILE, b"gone")
+    info = await einstein.stat(FILE)
+    await einstein.ok("Delete", api.DeleteRequest(ref=FILE))
+    assert await einstein.stat_code(FILE) == "NOT_FOUND"
+    assert await einstein.stat_code(by_id(info.id)) == "NOT_FOUND"
+    items = (await einstein.ok("ListRecycle", api.ListRecycleRequest(ref=home))).recycle_items
+    assert [(i.ref.path, i.size) for i in items] == [("/a.txt", 4)]
+    key = items[0].key
+    assert code(await marie.call("ListRecycle", api.ListRecycleRequest(ref=home))) == "NOT_FOUND"
+    assert (
+        code(await marie.call("PurgeRecycle", api.PurgeRecycleRequest(ref=by_path("/users/id-marie"), key=key))) == "NOT_FOUND"
+    )
+    nowhere = api.RestoreRecycleItemRequest(ref=home, key=key)
+    assert code(await einstein.call("RestoreRecycleItem", nowhere)) == "INVALID_ARGUMENT"
+    await einstein.write(FILE, b"new")
+    back = api.RestoreRecycleItemRequest(ref=home, key=key, restore_ref=FILE)
+    assert code(await einstein.call("RestoreRecycleItem", back)) == "ALREADY_EXISTS"
+    back.restore_ref.CopyFrom(by_path("/users/id-einstein/b.txt"))
+    await einstein.ok("RestoreRecycleItem", back)
+    assert (await einstein.stat(by_path("/users/id-einstein/b.txt"))).id == info.id
+    assert await einstein.read(by_id(info.id)) == b"gone"
+
+
+async def test_purging_removes_for_good(site: Started, einstein: Client) -> None:
+    home = by_path("/users/id-einstein")
+    for name in ("a", "b"):
+        await einstein.write(by_path(f"/users/id-einstein/{name}"), b"1")
+        await einstein.write(by_path(f"/users/id-einstein/{name}"), b"2")
+        await einstein.ok("Delete", api.DeleteRequest(ref=by_path(f"/users/id-einstein/{name}")))
+    items = (await einstein.ok("ListRecycle", api.ListRecycleRequest(ref=home))).recycle_items
+    await einstein.ok("PurgeRecycle", api.PurgeRecycleRequest(ref=home, key=items[0].key))
+    left = (await einstein.ok("ListRecycle", api.ListRecycleRequest(ref=home))).recycle_items
+    assert [i.key for i in left] == [items[1].key]
+    await einstein.ok("PurgeRecycle", api.PurgeRecycleRequest(ref=home))
+    assert list((site.root / ".cs3" / "trash").iterdir()) == []
+    assert list((site.root / ".cs3" / "versions").iterdir()) == []
