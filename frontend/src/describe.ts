@@ -32,9 +32,12 @@ function shorten(text: string): string {
 
 /** What stopped this copy, in one sentence. */
 export function describeStop(stop: Stop, trans: Translate): string {
-  return stop.kind === 'refused'
-    ? trans.__('Your last edits were not accepted, for you may only read this document now.')
-    : trans.__('The server cannot go on with this copy of the document: %1', stop.reason);
+  if (stop.kind === 'refused') {
+    return trans.__('Your last edits were not accepted, for you may only read this document now.');
+  }
+  return stop.reason === '' || stop.reason === 'unknown_session'
+    ? trans.__('The document was started anew on the server.')
+    : trans.__('The server cannot go on with this copy of the document (%1).', stop.reason);
 }
 
 /** What the banner of preview mode says. */

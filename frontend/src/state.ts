@@ -62,7 +62,9 @@ function heard(state: IRoomState, status: IRoomStatus): IRoomState {
   }
   const resent = state.unsent > 0 ? (state.status?.position ?? null) : null;
   const base = state.awaiting ?? resent;
-  return { ...state, status, connected: true, unsent: 0, awaiting: base === status.position ? base : null };
+  const drained = status.pending === 0 && (state.status?.pending ?? 0) > 0;
+  const waiting = base === status.position && !drained;
+  return { ...state, status, connected: true, unsent: 0, awaiting: waiting ? base : null };
 }
 
 /** The state after an event. A room of which the server said nothing (a stock server) stays unknown. */

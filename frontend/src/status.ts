@@ -78,20 +78,19 @@ export function parseStatus(json: string): IRoomStatus | null {
   };
 }
 
-/** Close code of a connection whose document here must not go on (RFC 6455 7.4.1: data that cannot be accepted). */
-const REJECTED = 1003;
+/** Close codes after which connecting again is no use: this copy, this person's access, or the file is out of the question. */
+const REJECTED = new Set([1003, 4403, 4404]);
 
-/** The reasons for which `@jupyter/docprovider` has its own dialog (`ISessionClosePayload`). */
-const STOCK_REASONS = new Set<unknown>(['unknown_session', 'version_mismatch', 'initialization_error']);
-
-/** Why the server gave up this copy of the document, in its words, or null if the close is for the stock provider to handle. */
+/**
+ * Why the server gave up this copy of the document, or null if connecting again may help.
+ *
+ * The reason of a close is words, or the JSON that `@jupyter/docprovider` knows (`ISessionClosePayload`), of which the words are
+ * taken if there are any, else the code.
+ */
 export function rejection(code: number, reason: string): string | null {
-  if (code !== REJECTED) {
+  if (!REJECTED.has(code)) {
     return null;
   }
   const fields = parseObject(reason);
-  if (fields === null) {
-    return reason.slice(0, TEXT_CHARS);
-  }
-  return STOCK_REASONS.has(fields.reason) ? null : text(fields.message) || text(fields.reason);
+  return fields === null ? reason.slice(0, TEXT_CHARS) : text(fields.errorReason) || text(fields.reason);
 }

@@ -80,5 +80,6 @@ suite('preview mode', () => {
 
   it('says that edits were refused', () => {
     expect(describeStop({ kind: 'refused' }, ENGLISH)).toContain('not accepted');
+    expect(describeStop({ kind: 'closed', reason: 'unknown_session' }, ENGLISH)).toContain('anew');
   });
 });

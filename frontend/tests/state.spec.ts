@@ -29,6 +29,11 @@ describe('edits', () => {
     expect(after(said(), edited, said({ position: 8 })).awaiting).toBeNull();
   });
 
+  it('wait until the server has none left, though it knew what they say already', () => {
+    expect(after(said(), edited, said({ pending: 1 })).awaiting).toBe(7);
+    expect(after(said(), edited, said({ pending: 1 }), said()).awaiting).toBeNull();
+  });
+
   it('wait from the first of them', () => {
     expect(after(said(), edited, edited).awaiting).toBe(7);
   });

@@ -62,13 +62,13 @@ describe('rejection', () => {
   it.each([
     [1000, '', null],
     [1006, 'gone', null],
-    [4404, 'not there', null],
-    [1003, '{"reason":"unknown_session","reloadable":true}', null],
-    [1003, '{"reason":"version_mismatch"}', null],
-    [1003, '{"reason":"initialization_error","errorReason":"x"}', null],
+    [1013, 'try again', null],
+    [4404, 'not there', 'not there'],
+    [4403, 'unshared', 'unshared'],
+    [1003, '{"reason":"unknown_session","reloadable":true}', 'unknown_session'],
+    [1003, '{"reason":"initialization_error","errorReason":"x"}', 'x'],
+    [1003, '{}', ''],
     [1003, 'the document has another lineage', 'the document has another lineage'],
-    [1003, '{"reason":"lineage_diverged","message":"open it again"}', 'open it again'],
-    [1003, '{"reason":"lineage_diverged"}', 'lineage_diverged'],
     [1003, '', '']
   ])('of %i %s is %j', (code, reason, words) => {
     expect(rejection(code, reason)).toBe(words);
