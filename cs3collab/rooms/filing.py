@@ -83,7 +83,7 @@ class File:
         self._attempts: deque[str] = deque(maxlen=_ATTEMPTS)
 
     async def file(self, work: Work) -> Filed:
-        """By the first writer whom the storage lets write. Raises why nobody could."""
+        """By the first writer whom the storage lets write. Raises why nobody could; `LeaseLost` is worth another try."""
         refusals: list[CollabError] = []
         for storage in islice(self._writers(), _WRITERS):
             try:
@@ -108,7 +108,7 @@ class File:
                 copy = await self._put_aside(storage, info, theirs, work)
         if not work.due or held == work.rendered.digest:
             return Filed(True, info.etag, held)
-        etag = await self._replace(storage, info, lock_id, work)
+        etag = await self._replace(storage, info, held, lock_id, work)
         at = info.mtime if copy else 0.0
         return (
             Filed(True, etag, work.rendered.digest, storage.user.label, copy, at)
@@ -119,19 +119,18 @@ class File:
     def _recognised(self, theirs: bytes, work: Work) -> str:
         return saving.recognised(theirs, ours=work.rendered.digest, base=work.base, attempts=self._attempts)
 
-    async def _replace(self, storage: Storage, info: FileInfo, lock_id: str, work: Work) -> str:
+    async def _replace(self, storage: Storage, info: FileInfo, held: str, lock_id: str, work: Work) -> str:
         """Replaces exactly the content that `info` describes; the new etag, empty if that was not to be."""
-        await self._log.set_meta({"attempted_digest": work.rendered.digest})
+        recognised = {"base_etag": info.etag, "base_digest": held} if held else {}
+        await self._log.set_meta({"attempted_digest": work.rendered.digest, **recognised})
         if not self._lease.valid():
-            return ""
+            raise LeaseLost("the right to write the file ran out")
         self._attempts.append(work.rendered.digest)
         try:
             written = await storage.write(
                 self._ref, work.rendered.content, if_match=info.etag, lock_id=lock_id, keep_version=work.keep_version
             )
-        except LeaseLost:
-            written = NotLatest("the lock is gone")
-        except LockHeld:
+        except (LeaseLost, LockHeld):
             self._lease.doubt()
             raise
         if isinstance(written, NotLatest):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from cs3collab import telemetry
-from cs3collab.errors import CollabError, LockHeld, VersionConflict
+from cs3collab.errors import CollabError, LeaseLost, LockHeld, VersionConflict
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
@@ -185,6 +185,9 @@ class Keeper:
 
     async def _save(self, request: _Request) -> str:
         """Raises why it could not; returns the outcome as telemetry names it."""
+        trouble: CollabError = VersionConflict(
+            "the file is changed by others faster than it can be saved", hint="edits are kept"
+        )
         for _ in range(_ROUNDS):
             position = self._log.position
             rendered = await self._document.render()
@@ -193,13 +196,17 @@ class Keeper:
             if not (due or request.explicit or self._failures):
                 await self._record(position, Filed(True, base.etag, base.digest))
                 return "unchanged"
-            filed = await self._file.file(Work(rendered, base, due, request.keep_version))
+            try:
+                filed = await self._file.file(Work(rendered, base, due, request.keep_version))
+            except LeaseLost as lost:
+                trouble = lost
+                continue
             if filed.copy:
                 self._notice = (saving.changed_notice(filed.theirs_at, filed.copy), time.monotonic() + NOTICE_S)
             if filed.done:
                 await self._record(position, filed)
                 return filed.outcome
-        raise VersionConflict("the file is changed by others faster than it can be saved", hint="edits are kept here")
+        raise trouble
 
     def _succeeded(self, outcome: str) -> SaveResult:
         telemetry.SAVES.labels(outcome).inc()

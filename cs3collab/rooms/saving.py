@@ -9,7 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from cs3collab.errors import CollabError, Conflict, Corrupt, LockHeld, NotANotebook, NotAuthenticated, NotAuthorized, NotFound
+from cs3collab.errors import (
+    CollabError,
+    Conflict,
+    Corrupt,
+    LeaseLost,
+    LockHeld,
+    NotANotebook,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+)
 from cs3collab.limits import Limits
 from cs3collab.merge import notebook
 from cs3collab.types import Lock
@@ -142,6 +152,9 @@ def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
         case LockHeld():
             until = lock.expires_at if lock else None
             return Trouble(f"{_sentence(error.message)} {_KEPT} when the lock is gone.", holder_of(error), not_after=until)
+        case LeaseLost():
+            clocks = "If this stays, compare the clocks of this server and of the storage."
+            return Trouble(f"The storage ended our lock before the file was written. {_KEPT} as soon as that works. {clocks}")
         case NotFound():
             return Trouble(f"The file was deleted or unshared. {_KEPT} when it is back.", slow=True)
         case NotAuthorized() | NotAuthenticated():

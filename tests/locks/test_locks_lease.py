@@ -2,12 +2,12 @@ import asyncio
 import contextlib
 
 import pytest
+from support.memory_storage import ALICE, BOB, Fault, MemorySite, MemoryStorage, foreign_lock
 
 from cs3collab.errors import LockHeld, NotAuthorized, StorageUnavailable
 from cs3collab.locks.arbiter import APP_NAME, Phase
 from cs3collab.locks.lease import Lease, held_error
 from cs3collab.types import Lock, Ref, ResourceId, Role
-from tests.support.memory_storage import ALICE, BOB, Fault, MemorySite, MemoryStorage, foreign_lock
 
 START = 1_700_000_000.0
 

@@ -4,13 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-
-from cs3collab.limits import Limits
-from cs3collab.rooms.authority import Authority
-from cs3collab.rooms.room import Seat
-from cs3collab.types import Lock, Role, RoomStatus
-from tests.support import kept_room
-from tests.support.kept_room import (
+from support import kept_room
+from support.kept_room import (
     NEVER,
     SOON,
     Disk,
@@ -23,7 +18,12 @@ from tests.support.kept_room import (
     sources,
     type_cell,
 )
-from tests.support.memory_storage import ALICE, BOB, Crash, Fault, MemorySite, MemoryStorage, foreign_lock
+from support.memory_storage import ALICE, BOB, Crash, Fault, MemorySite, MemoryStorage, foreign_lock
+
+from cs3collab.limits import Limits
+from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.room import Seat
+from cs3collab.types import Lock, Role, RoomStatus
 
 START = 1_700_000_000.0
 
@@ -44,7 +44,7 @@ class World:
     async def open(self, storage: MemoryStorage | None = None) -> None:
         storage = storage or self.alice
         self.log = DiskLog(self.disk)
-        self.room = await kept_room.open_room(storage, self.id, self.log, limits=self.limits)
+        self.room = await kept_room.open_room(storage, self.id, self.log, limits=self.limits, clock=lambda: self.at)
         self.seat = sit(self.room, storage)
 
     async def crash(self) -> None:
@@ -340,6 +340,32 @@ async def test_lost_answers_while_typing_goes_on_make_no_conflict_with_ourselves
         assert not world.copies
 
 
+async def test_a_write_given_up_that_arrives_late_is_known_for_ours() -> None:
+    async with opened() as world:
+        await world.type("two")
+        late = (await world.room.document.render()).content
+        world.site.inject("write", Fault.DOWN, lambda: world.site.overwrite(world.id, late))
+        assert await world.save() == "failed"
+        await world.type("three")
+        assert await world.save() == "success"
+        assert (world.file, world.copies) == (["one", "two", "three"], {})
+
+
+async def test_killed_twice_while_answers_were_lost_makes_no_conflict_with_ourselves() -> None:
+    async with opened() as world:
+        await world.type("two")
+        world.site.inject("write", Fault.LOST, crash)
+        assert await world.save() == "failed"
+        await world.type("three")
+        with pytest.raises(Crash):
+            await world.save()
+        await world.crash()
+        await world.open()
+        await world.type("four")
+        assert await world.save() == "success"
+        assert (world.file, world.copies) == (["one", "two", "three", "four"], {})
+
+
 async def test_after_an_outage_it_is_saved_without_being_asked() -> None:
     async with opened(limits=SOON) as world:
         world.room.keeper._retry = replace(world.room.keeper._retry, first_s=0.01, brief_s=0.05, slow_first_s=0.01)
@@ -386,6 +412,30 @@ async def test_a_lock_lost_between_acquiring_and_writing_never_lets_the_old_one_
         world.site.steal_lock(world.id, None)
         assert await world.save() == "success"
         assert world.file == ["one", "two"]
+
+
+async def test_a_lease_that_ran_out_while_it_looked_at_the_file_is_taken_anew_before_writing() -> None:
+    async with opened() as world:
+        await world.type("two")
+
+        def pass_time() -> None:
+            world.at += 49
+
+        world.site.inject("stat", pass_time)
+        assert await world.save() == "success"
+        assert world.site.calls["set_lock"] == 2
+        assert world.file == ["one", "two"]
+
+
+async def test_a_storage_whose_clock_is_far_ahead_is_said() -> None:
+    async with opened() as world:
+        world.site.clock = lambda: world.at + 1000
+        await world.type("two")
+        assert await world.save() == "failed"
+        assert "compare the clocks" in world.problem
+        assert world.file == ["one"]
+        world.site.clock = lambda: world.at
+        assert await world.save() == "success"
 
 
 async def test_a_deleted_file_is_said_and_saved_when_it_is_back() -> None:
@@ -545,7 +595,7 @@ async def test_two_authorities_of_one_file_do_not_overwrite_each_other() -> None
         other.site, other.id = world.site, world.id
         other.alice = MemoryStorage(world.site, BOB)
         other.log = DiskLog(other.disk)
-        other.room = await kept_room.open_room(other.alice, world.id, other.log, name="relay-b")
+        other.room = await kept_room.open_room(other.alice, world.id, other.log, name="relay-b", clock=lambda: world.at)
         other.seat = sit(other.room, other.alice)
         await world.type("by one")
         await other.type("by the other")

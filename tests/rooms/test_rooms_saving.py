@@ -4,9 +4,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.kept_room import notebook_file
+from support.memory_storage import foreign_lock
 
 from cs3collab.errors import (
     CollabError,
+    LeaseLost,
     LockHeld,
     NotANotebook,
     NotAuthenticated,
@@ -18,8 +21,6 @@ from cs3collab.errors import (
 from cs3collab.limits import Limits
 from cs3collab.rooms import saving
 from cs3collab.rooms.saving import Base, Retry, SaveState, Schedule
-from tests.support.kept_room import notebook_file
-from tests.support.memory_storage import foreign_lock
 from ystore.errors import StoreUnavailable
 
 LIMITS = Limits(idle_save_s=2, busy_save_s=10)
@@ -113,6 +114,7 @@ def test_a_text_file_is_recognised_by_its_bytes() -> None:
             False,
         ),
         (LockHeld("the file is locked"), "The file is locked.", "someone else", False),
+        (LeaseLost("gone"), "compare the clocks", "", False),
         (NotFound("gone"), "was deleted or unshared", "", True),
         (NotAuthorized("no"), "Nobody present may write", "", False),
         (NotAuthenticated("expired"), "Nobody present may write", "", False),

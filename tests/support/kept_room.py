@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import pycrdt
 from jupyter_ydoc import YNotebook
+from support.memory_storage import Crash
 
 from cs3collab.limits import Limits
 from cs3collab.merge import notebook
@@ -20,7 +21,6 @@ from cs3collab.rooms.ports import Applied, Document, Log, Rendered, Storage
 from cs3collab.rooms.registry import Admission
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
-from tests.support.memory_storage import Crash
 from ystore.errors import StoreUnavailable
 
 NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6)
@@ -158,8 +158,9 @@ async def open_room(
     document: Document | None = None,
     limits: Limits = NEVER,
     name: str = "relay-a",
+    clock: Callable[[], float] | None = None,
 ) -> Authority:
-    """As the registry does when the first person comes."""
+    """As the registry does when the first person comes. ``clock`` replaces both of the lease's."""
     info = await storage.stat(Ref.of(resource_id))
 
     async def recheck() -> tuple[Role, str]:
@@ -170,7 +171,11 @@ async def open_room(
 
     opener = Opener(SiteId("a.test"), name, open_store, lambda kind, history: document or HereDocument(kind), limits)
     room_id = RoomId("json", "notebook" if info.name.endswith(".ipynb") else "file", resource_id.file_id)
-    return await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
+    room = await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
+    if clock is not None:
+        lease = room.keeper._lease
+        lease._clock = lease._wall = clock
+    return room
 
 
 def sit(room: Authority, storage: Storage, role: Role = Role.EDITOR) -> Seat:

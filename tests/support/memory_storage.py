@@ -68,6 +68,8 @@ class MemorySite:
         self.calls: dict[str, int] = defaultdict(int)
         self.writes: list[tuple[str, str, bool]] = []
         """(user, file name, whether a version is kept) of every write through a `MemoryStorage`."""
+        self.replaced: list[bytes] = []
+        """What those writes overwrote."""
         self._nodes: dict[ResourceId, Node] = {}
         self._faults: dict[str, deque[Fault | Hook]] = defaultdict(deque)
         self._counter = 0
@@ -145,6 +147,7 @@ class MemorySite:
             raise StorageUnavailable("upload: insufficient storage", hint="the quota is used up: free some space")
         if node is None:
             return self._nodes[self.create(name, content)].etag
+        self.replaced.append(node.content)
         self.overwrite(node.id, content)
         return node.etag
 

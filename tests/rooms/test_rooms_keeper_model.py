@@ -1,0 +1,203 @@
+"""Edits, saves, writes of others, faults, thefts and crashes in any order: nothing on the storage is lost, nothing typed."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support import kept_room
+from support.kept_room import Disk, DiskLog, mark_dirty, notebook_file, sit, sources, type_cell
+from support.memory_storage import ALICE, BOB, Crash, Fault, MemorySite, MemoryStorage, foreign_lock
+
+from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.room import Seat
+from cs3collab.types import Role
+
+OPERATIONS = ["stat", "read", "write", "set_lock", "refresh_lock", "get_lock", "unlock"]
+
+
+class KeptFile(RuleBasedStateMachine):
+    """The model: which cells were acknowledged, and which files others wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.at = 1_700_000_000.0
+        self.site = MemorySite(lambda: self.at)
+        self.id = self.site.create("n.ipynb", notebook_file("seed"))
+        self.disk = Disk()
+        self.typed: list[str] = ["seed"]
+        self.foreign: set[str] = set()
+        self.wrote: set[str] = set()
+        self.checked = 0
+        self.room: Authority | None = None
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def start(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        self.alice, self.bob = MemoryStorage(self.site, ALICE), MemoryStorage(self.site, BOB)
+        self.log = DiskLog(self.disk)
+        self.run(self._open())
+
+    async def _open(self) -> None:
+        lineage = self.disk.lineages
+        self.room = await kept_room.open_room(self.alice, self.id, self.log, clock=lambda: self.at)
+        self.seats: list[Seat] = [sit(self.room, self.alice), sit(self.room, self.bob)]
+        if self.disk.lineages != lineage:  # all was saved, then others wrote: theirs is the document now
+            self.typed = sources((await self.room.document.render()).content)
+            self.foreign -= set(self.typed)
+
+    def unused(self, kind: str) -> str:
+        self.at += 0.4
+        return f"{kind} {self.at}"
+
+    @precondition(lambda self: self.room)
+    @rule(who=st.integers(0, 1), dirty=st.booleans())
+    def type(self, who: int, dirty: bool) -> None:
+        if dirty:
+            self.run(mark_dirty(self.room, self.seats[who]))
+        cell = self.unused("typed")
+        self.run(type_cell(self.room, self.seats[who], cell))
+        self.typed.append(cell)
+
+    @precondition(lambda self: self.room)
+    @rule(explicit=st.booleans())
+    def save(self, explicit: bool) -> None:
+        keeper = self.room.keeper
+        try:
+            self.run(keeper.save(keep_version=True) if explicit else keeper.finish())
+        except Crash:
+            self.die()
+
+    @rule()
+    def others_write(self) -> None:
+        content = self.unused("foreign")
+        self.foreign.add(content)
+        self.wrote.add(content)
+        self.site.overwrite(self.id, notebook_file(content))
+
+    @rule(operation=st.sampled_from(OPERATIONS), fault=st.sampled_from(list(Fault)))
+    def fault(self, operation: str, fault: Fault) -> None:
+        self.site.inject(operation, fault)
+
+    @rule(operation=st.sampled_from(["stat", "read", "write", "set_lock"]))
+    def others_write_in_the_middle(self, operation: str) -> None:
+        self.site.inject(operation, self.others_write)
+
+    @rule(operation=st.sampled_from(["stat", "read", "write", "set_lock"]))
+    def crash_in_the_middle(self, operation: str) -> None:
+        def crash() -> None:
+            raise Crash
+
+        self.site.inject(operation, crash)
+
+    @rule(operation=st.sampled_from(["stat", "write"]), lasts=st.sampled_from([5.0, None]))
+    def lock_is_stolen(self, operation: str, lasts: float | None) -> None:
+        ends = None if lasts is None else self.at + lasts
+        self.site.inject(operation, lambda: self.site.steal_lock(self.id, foreign_lock(ends)))
+
+    @rule()
+    def lock_is_broken(self) -> None:
+        self.site.steal_lock(self.id, None)
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.at += seconds
+
+    @rule(who=st.sampled_from([ALICE, BOB]), role=st.sampled_from(list(Role)))
+    def role_changes(self, who: Any, role: Role) -> None:
+        self.site.roles[who.key] = role
+
+    @rule(seen=st.booleans())
+    def folder_closes(self, seen: bool) -> None:
+        for user in (ALICE, BOB):
+            self.site.folder_roles[user.key] = Role.EDITOR if seen else Role.VIEWER
+
+    @rule()
+    def disk_fails(self) -> None:
+        self.disk.refuses_meta += 1
+
+    @rule()
+    def outage(self) -> None:
+        self.site.down = True
+
+    @rule()
+    def deletion(self) -> None:
+        self.site.delete(self.id)
+
+    @precondition(lambda self: self.room)
+    @rule()
+    def kill(self) -> None:
+        self.die()
+
+    def die(self) -> None:
+        """kill -9; what was acknowledged is on the disk, the lock on the storage."""
+        assert self.room
+        self.log.dead = self.alice.dead = self.bob.dead = True
+        self.run(self.room.tasks.cancel())
+        self.room = None
+
+    @rule()
+    def restart(self) -> None:
+        if self.room is None:
+            self.heal()
+            self.open()
+
+    @rule()
+    def heal(self) -> None:
+        self.site.heal()
+        self.site.restore(self.id)
+        self.site.roles.clear()
+        self.site.folder_roles.clear()
+        self.site.steal_lock(self.id, None)
+        self.disk.refuses_meta = 0
+
+    @invariant()
+    def what_others_wrote_is_somewhere(self) -> None:
+        """As far as we replaced it: what others overwrite of each other is their affair."""
+        kept = {cell for content in self.site.files().values() for cell in sources(content)}
+        for content in self.site.replaced[self.checked :]:
+            lost = self.foreign.intersection(sources(content)) - kept
+            assert not lost, f"{lost} was overwritten"
+        self.checked = len(self.site.replaced)
+
+    @invariant()
+    def nothing_of_ours_is_taken_for_somebody_elses(self) -> None:
+        for name, content in self.site.files().items():
+            assert ".conflict-" not in name or self.wrote.intersection(sources(content)), f"{name} is our own"
+
+    @invariant()
+    def what_was_acknowledged_is_in_the_document(self) -> None:
+        if self.room:
+            assert sources(self.run(self.room.document.render()).content) == self.typed
+
+    def teardown(self) -> None:
+        """Once faults stop, the file has all that was typed, each once, and nobody's version is missing."""
+        try:
+            self.heal()
+            if self.room is None:
+                self.open()
+            self.run(type_cell(self.room, self.seats[0], cell := self.unused("typed")))
+            self.typed.append(cell)
+            result = self.run(self.room.keeper.save(keep_version=False))
+            assert result.status == "success", result
+            assert sources(self.site.content(self.id)) == self.typed
+            assert self.room.status.saved_position == self.log.position
+            self.what_others_wrote_is_somewhere()
+        finally:
+            if self.room:
+                self.run(self.room.tasks.cancel())
+            self.loop.close()
+
+
+TestKeptFile = KeptFile.TestCase
+TestKeptFile.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
