@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -189,15 +190,18 @@ class JupyterServer:
         return self.log.read_text(errors="replace")[-size:]
 
     async def request(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
-        """Status and parsed answer of a REST call; `path` without leading slash, e.g. ``api/contents/x.ipynb``."""
+        """Status and answer (parsed if it is JSON) of a REST call; `path` without slash, e.g. ``api/contents/x.ipynb``."""
         timeout = aiohttp.ClientTimeout(total=30)
+        sent = None if body is None else io.BytesIO(json.dumps(body).encode())
         async with (
             aiohttp.ClientSession(headers=self.headers, timeout=timeout) as http,
-            http.request(method, self.url + path, json=body, **options) as answer,
+            http.request(method, self.url + path, data=sent, **options) as answer,
         ):
             text = await answer.text()
-            is_json = "json" in answer.headers.get("Content-Type", "")
-            return answer.status, json.loads(text) if is_json and text else text
+            try:
+                return answer.status, json.loads(text)
+            except json.JSONDecodeError:
+                return answer.status, text
 
     async def kill(self) -> None:
         """As ``kill -9``: the process has no time to save anything."""
