@@ -108,6 +108,20 @@ async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket 
     )
 
 
+class _Broken(aiohttp.ClientError):
+    """The connection ended before an answer came."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Hides a broken connection from aiohttp, which would send again: the second PUT is refused for what the first changed."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Broken(str(error)) from error
+
+
 async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     """Sends the content. A connection that ends without an answer is `Sent.UNSURE`."""
     size = len(upload.content)
@@ -120,7 +134,7 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     http = await session.gateway.http()
     try:
         async with http.put(
-            ticket.url, data=io.BytesIO(upload.content), headers=headers, timeout=_timeout(session, size)
+            ticket.url, data=io.BytesIO(upload.content), headers=headers, timeout=_timeout(session, size), middlewares=(_once,)
         ) as answer:
             return judge(answer.status, answer.headers.get("ETag", ""))
     except aiohttp.ClientConnectorError as error:

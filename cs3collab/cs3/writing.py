@@ -48,8 +48,10 @@ async def write(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
     if answer.sent is Sent.DONE:
         return await _confirm(files, ref, upload, None, "the upload was not carried out")
     failed = StorageUnavailable(answer.detail, hint="try again; if it stays, look into the gateway's log")
-    if answer.sent is Sent.UNSURE and await _arrived(files, ref, upload, before):
-        return await _confirm(files, ref, upload, before, answer.detail)
+    if answer.sent is Sent.UNSURE:
+        now = await _stat(files, ref)
+        if now is not None and (before is None or now.etag != before.etag) and await _holds(files, now, upload.content):
+            return Written(now.etag)
     return await _why(files, ref, upload, failed)
 
 
@@ -107,12 +109,6 @@ async def _confirm(files: Reader, ref: Ref, upload: Upload, before: FileInfo | N
     if before is not None and now.etag == before.etag:
         raise StorageUnavailable(complaint, hint="nothing was written: try again")
     return NotLatest(f"somebody else wrote the file meanwhile: etag {now.etag}")
-
-
-async def _arrived(files: Reader, ref: Ref, upload: Upload, before: FileInfo | None) -> bool:
-    """Whether the file changed since `before`, by us or by others."""
-    now = await _stat(files, ref)
-    return now is not None and (before is None or now.etag != before.etag)
 
 
 async def _holds(files: Reader, now: FileInfo, content: bytes) -> bool:
