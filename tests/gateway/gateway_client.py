@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Client:
         """HTTP status and etag of the PUT."""
         offer = next(p for p in granted.protocols if p.protocol == "simple")
         headers = {"X-Reva-Transfer": offer.token, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        async with self.http.put(offer.upload_endpoint, data=content, headers=headers) as answer:
+        async with self.http.put(offer.upload_endpoint, data=io.BytesIO(content), headers=headers) as answer:
             return answer.status, answer.headers.get("ETag", "")
 
     async def write(self, ref: Any, content: bytes, **options: Any) -> str:
