@@ -31,6 +31,8 @@ _NOTHING = b"\x00\x00"
 class YDocument:
     """A document of `kind` ``notebook`` or ``file`` (UTF-8 text), empty at first."""
 
+    _pending: list[bytes]
+
     def __init__(self, kind: str, *, limits: Limits = DEFAULT) -> None:
         if kind not in KINDS:
             raise InvalidInput(f"unknown kind of document: {kind[:40]!r}", hint=f"expected one of {', '.join(KINDS)}")

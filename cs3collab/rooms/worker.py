@@ -109,7 +109,7 @@ class WorkerPool:
             await asyncio.wait({done, dead}, timeout=self.limits.worker_timeout_s, return_when=asyncio.FIRST_COMPLETED)
             return done.done() or (bool(base) and not loaded.done())
         finally:
-            await probe.stop(0)
+            await probe.stop()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import mmap
 import os
@@ -25,7 +24,7 @@ COMMAND = (sys.executable, "-P", "-m", "cs3collab.rooms.worker_main")
 """``-P``: the working directory may hold a user's ``random.py``."""
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 _START_S = 30.0
-_STOP_S = 2.0
+_END_S = 2.0
 _SOCKET_BUFFER_BYTES = 2**20
 _CELL = struct.Struct("<Q")
 
@@ -100,7 +99,7 @@ class WorkerProcess(asyncio.Protocol):
             raise Unavailable("the room worker does not start", hint="is the machine overloaded?") from error
         finally:
             if not self._started.done() or self._started.cancelled() or self._started.exception():
-                await self.stop(0)
+                await self.stop()
         self.on_death = on_death
         return self
 
@@ -139,14 +138,10 @@ class WorkerProcess(asyncio.Protocol):
         if self._process.returncode is None:
             self._process.kill()
 
-    async def stop(self, grace_s: float = _STOP_S) -> None:
-        """Closes the connection, which ends the worker; kills it after the grace."""
+    async def stop(self) -> None:
+        """At once: there is nothing in a worker that its documents' histories do not have."""
         self.on_death = lambda process: None
-        self._transport.close() if grace_s else self._transport.abort()
-        if grace_s:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await asyncio.shield(self._reaped)
+        self._transport.abort()
         self.kill()
         await self._reaped
 
@@ -184,7 +179,7 @@ class WorkerProcess(asyncio.Protocol):
     def _wait(self) -> int:
         """A worker without its connection ends by itself; one that hangs is made to."""
         try:
-            return self._process.wait(_STOP_S)
+            return self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
