@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Final, Self
 
 import grpc
@@ -107,6 +108,7 @@ class EmbeddedGateway:
         site.http_url = f"http://{self.config.http_host}:{self._http.addresses[0][1]}"
 
     async def _start_grpc(self, site: Site) -> None:
+        _probe(self.config.grpc_host, self.config.grpc_port)
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((GatewayService(site).handler(),))
         try:
@@ -118,6 +120,15 @@ class EmbeddedGateway:
         self._grpc = server
         site.address = f"{self.config.grpc_host}:{port}"
         log.info("gateway of %s at %s, data at %s", self.config.site, site.address, site.http_url)
+
+
+def _probe(host: str, port: int) -> None:
+    """gRPC writes its own complaint about a port in use to stderr; asking first keeps errors to one line."""
+    try:
+        with socket.create_server((host, port)):
+            return
+    except OSError as error:
+        raise _taken(host, port, "--port") from error
 
 
 def _taken(host: str, port: int, option: str) -> InvalidInput:

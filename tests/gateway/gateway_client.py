@@ -12,6 +12,8 @@ import grpc
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gw
 from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.rpc.v1beta1 import code_pb2
+from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as collaboration
+from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2
@@ -151,3 +153,25 @@ class Sites:
         for stop in reversed(self._stops):
             await stop()
         await self.http.close()
+
+
+def permissions(*, editor: bool, folder: bool = False) -> Any:
+    """``ResourcePermissions`` of Reva's viewer and editor roles."""
+    names = ["get_path", "get_quota", "initiate_file_download", "list_container", "list_recycle", "stat"]
+    if editor:
+        names += ["initiate_file_upload", "restore_recycle_item"]
+    if editor and folder:
+        names += ["create_container", "delete", "move"]
+    return storage.ResourcePermissions(**dict.fromkeys(names, True))
+
+
+async def give(giver: Client, taker: Client, ref: Any, *, editor: bool) -> Any:
+    """Shares within a site; the ``Share``."""
+    info = await giver.stat(ref)
+    granted = sharing.ShareGrant(
+        grantee=storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=taker.user.id),
+        permissions=sharing.SharePermissions(
+            permissions=permissions(editor=editor, folder=info.type == storage.RESOURCE_TYPE_CONTAINER)
+        ),
+    )
+    return (await giver.ok("CreateShare", collaboration.CreateShareRequest(resource_info=info, grant=granted))).share
