@@ -18,8 +18,8 @@ from ystore.testing import update
 WRITER = Path(__file__).with_name("ystore_writer.py")
 ROOT = WRITER.parents[2]
 SEVERAL = {
-    "journal.write.torn": (2, 5),
-    "journal.sync.before": (2, 6),
+    "journal.write.torn": (2, 4),
+    "journal.sync.before": (2, 4),
     "atomic.rename.before": (2, 3, 5, 8),
     "atomic.rename.after": (2, 4, 7),
 }

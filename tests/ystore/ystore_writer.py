@@ -57,7 +57,7 @@ async def tried(work) -> None:  # type: ignore[no-untyped-def]
         say("failed", type(error).__name__)
 
 
-async def main(directory: Path, blobs: Path, rounds: int, limit: int) -> None:
+async def main(directory: Path, blobs: Path, rounds: int, limit: int = 0) -> None:
     first = int(os.environ.get("FIRST", "0"))
     store = await Store.open(directory, DirectoryBlobs(blobs), tuning=QUICK)
     if limit:
@@ -73,4 +73,4 @@ async def main(directory: Path, blobs: Path, rounds: int, limit: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, [*sys.argv[3:], "1", "0"][:2])))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:] or "1")))
