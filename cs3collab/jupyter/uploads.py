@@ -43,11 +43,13 @@ class Uploads:
         if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk == 0 or chunk < -1:
             raise InvalidInput(f"not a chunk number: {chunk!r}", hint="number chunks 1, 2, ... and the last -1")
         upload = self._begin(path) if chunk == 1 else self._running.get(path)
-        if upload is None or (chunk != -1 and chunk != upload.next_chunk):
-            raise Conflict(f"chunk {chunk} of {path} came out of turn", hint="upload the file again from the start")
+        if upload is None:
+            raise _out_of_turn(path, chunk)
         async with upload.busy:
             if self._running.get(path) is not upload:
                 raise Conflict(f"{path} is being uploaded again", hint="let one upload of it finish")
+            if chunk not in (-1, upload.next_chunk):
+                raise _out_of_turn(path, chunk)
             try:
                 return await self._append(path, upload, chunk, content)
             finally:
@@ -88,6 +90,10 @@ class Uploads:
             del self._running[path]
         if not upload.busy.locked():
             upload.file.close()
+
+
+def _out_of_turn(path: str, chunk: int) -> Conflict:
+    return Conflict(f"chunk {chunk} of {path} came out of turn", hint="upload the file again from the start")
 
 
 def _content(file: IO[bytes]) -> bytes:

@@ -1,0 +1,76 @@
+import asyncio
+
+import pytest
+
+from cs3collab.errors import Conflict, InvalidInput, Overloaded
+from cs3collab.jupyter.uploads import Uploads
+
+
+async def test_chunks_are_joined_in_order():
+    uploads = Uploads(max_bytes=100)
+    assert await uploads.add("x", 1, b"ab") == 2
+    assert await uploads.add("y", 1, b"other") == 5
+    assert await uploads.add("x", 2, b"cd") == 4
+    assert await uploads.add("x", -1, b"e") == b"abcde"
+    with pytest.raises(Conflict):
+        await uploads.add("x", -1, b"again")
+
+
+@pytest.mark.parametrize("chunk", [0, -2, None, "1", 1.0, True])
+async def test_numbers_that_are_none(chunk):
+    with pytest.raises(InvalidInput):
+        await Uploads(max_bytes=100).add("x", chunk, b"")
+
+
+async def test_a_chunk_out_of_turn_is_refused_and_the_upload_goes_on():
+    uploads = Uploads(max_bytes=100)
+    await uploads.add("x", 1, b"a")
+    with pytest.raises(Conflict, match="out of turn"):
+        await uploads.add("x", 3, b"c")
+    assert await uploads.add("x", -1, b"b") == b"ab"
+
+
+async def test_a_first_chunk_starts_over():
+    uploads = Uploads(max_bytes=100)
+    await uploads.add("x", 1, b"lost")
+    await uploads.add("x", 1, b"a")
+    assert await uploads.add("x", -1, b"b") == b"ab"
+
+
+async def test_past_its_bound_an_upload_ends():
+    uploads = Uploads(max_bytes=3)
+    await uploads.add("x", 1, b"ab")
+    with pytest.raises(Overloaded, match="larger"):
+        await uploads.add("x", 2, b"cd")
+    with pytest.raises(Conflict):
+        await uploads.add("x", -1, b"")
+
+
+async def test_the_number_of_uploads_is_bounded_and_idle_ones_make_room():
+    uploads = Uploads(max_bytes=100, count=2, idle_s=1000)
+    await uploads.add("x", 1, b"a")
+    await uploads.add("y", 1, b"a")
+    with pytest.raises(Overloaded, match="2 uploads"):
+        await uploads.add("z", 1, b"a")
+    eager = Uploads(max_bytes=100, count=2, idle_s=0)
+    for path in "xyz":
+        await eager.add(path, 1, b"a")
+    with pytest.raises(Conflict):
+        await eager.add("x", -1, b"b")
+    assert await eager.add("z", -1, b"b") == b"ab"
+
+
+async def test_a_chunk_sent_twice_at_once_counts_once():
+    uploads = Uploads(max_bytes=10**9)
+    await uploads.add("x", 1, b"1")
+    sends = [uploads.add("x", 2, b"2"), uploads.add("x", 3, b"3"), uploads.add("x", 3, b"3"), uploads.add("x", 3, b"3")]
+    done = await asyncio.gather(*sends, return_exceptions=True)
+    assert [type(result) for result in done] == [int, int, Conflict, Conflict]
+    assert await uploads.add("x", -1, b"") == b"123"
+
+
+async def test_uploads_past_the_memory_bound_are_whole(monkeypatch):
+    monkeypatch.setattr("cs3collab.jupyter.uploads.IN_MEMORY", 10)
+    uploads = Uploads(max_bytes=10**6)
+    await uploads.add("x", 1, b"a" * 1000)
+    assert await uploads.add("x", -1, b"b" * 1000) == b"a" * 1000 + b"b" * 1000
