@@ -22,6 +22,7 @@ from support.memory_storage import ALICE, BOB, Crash, Fault, MemorySite, MemoryS
 
 from cs3collab.limits import Limits
 from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.ports import Rendered
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Lock, Role, RoomStatus
 
@@ -181,6 +182,26 @@ async def test_many_who_ask_at_once_get_one_save() -> None:
         assert world.site.writes == [("alice", "n.ipynb", True)]
 
 
+async def test_an_edit_that_comes_while_it_renders_is_not_taken_for_saved() -> None:
+    async with opened() as world:
+        await world.type("two")
+        render = world.room.document.render
+
+        async def slow_render() -> Rendered:
+            rendered = await render()
+            world.room.document.render = render  # type: ignore[method-assign]
+            await world.type("late")
+            return rendered
+
+        world.room.document.render = slow_render  # type: ignore[method-assign]
+        await world.save()
+        assert world.file == ["one", "two"]
+        assert world.room.status.saved_position < world.log.position
+        await world.save()
+        assert world.file == ["one", "two", "late"]
+        assert world.room.status.saved_position == world.log.position
+
+
 async def test_the_token_of_the_latest_unsaved_edit_writes() -> None:
     async with opened() as world:
         bob = sit(world.room, MemoryStorage(world.site, BOB))
@@ -267,6 +288,8 @@ async def test_a_change_at_any_moment_of_the_save_is_never_overwritten(operation
         assert await world.save() == "success"
         assert world.file == ["one", "ours"]
         assert ["second of theirs"] in world.copies.values()
+        kept = [cell for copy in world.copies.values() for cell in copy]
+        assert len(kept) == len(set(kept)), "one copy of each is enough"
 
 
 async def test_a_change_right_after_the_write_is_noticed() -> None:

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support import kept_room
 from support.kept_room import Disk, DiskLog, mark_dirty, notebook_file, sit, sources, type_cell
-from support.memory_storage import ALICE, BOB, Crash, Fault, MemorySite, MemoryStorage, foreign_lock
+from support.memory_storage import ALICE, BOB, Crash, Fault, Hook, MemorySite, MemoryStorage, foreign_lock
 
 from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Role
 
-OPERATIONS = ["stat", "read", "write", "set_lock", "refresh_lock", "get_lock", "unlock"]
+OPERATIONS = ["stat", "read", "write", "write", "set_lock", "refresh_lock"]
+EVENTS = ["nothing", "down", "lost", "foreign write", "crash", "lock broken", "lock stolen", "note refused"]
+MEANWHILE = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(EVENTS)), max_size=3)
 
 
 class KeptFile(RuleBasedStateMachine):
@@ -68,13 +70,34 @@ class KeptFile(RuleBasedStateMachine):
         self.typed.append(cell)
 
     @precondition(lambda self: self.room)
-    @rule(explicit=st.booleans())
-    def save(self, explicit: bool) -> None:
+    @rule(
+        explicit=st.booleans(), meanwhile=st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(EVENTS)), max_size=3)
+    )
+    def save(self, explicit: bool, meanwhile: list[tuple[str, str]]) -> None:
+        for operation, event in meanwhile:
+            self.site.inject(operation, self.event(event))
         keeper = self.room.keeper
         try:
             self.run(keeper.save(keep_version=True) if explicit else keeper.finish())
         except Crash:
             self.die()
+        self.site.cancel_faults()
+
+    def event(self, name: str) -> Fault | Hook:
+        def crash() -> None:
+            raise Crash
+
+        events: dict[str, Fault | Hook] = {
+            "nothing": lambda: None,
+            "down": Fault.DOWN,
+            "lost": Fault.LOST,
+            "foreign write": self.others_write,
+            "crash": crash,
+            "lock broken": lambda: self.site.steal_lock(self.id, None),
+            "lock stolen": lambda: self.site.steal_lock(self.id, foreign_lock(self.at + 5)),
+            "note refused": self.disk_fails,
+        }
+        return events[name]
 
     @rule()
     def others_write(self) -> None:
@@ -83,25 +106,9 @@ class KeptFile(RuleBasedStateMachine):
         self.wrote.add(content)
         self.site.overwrite(self.id, notebook_file(content))
 
-    @rule(operation=st.sampled_from(OPERATIONS), fault=st.sampled_from(list(Fault)))
-    def fault(self, operation: str, fault: Fault) -> None:
-        self.site.inject(operation, fault)
-
-    @rule(operation=st.sampled_from(["stat", "read", "write", "set_lock"]))
-    def others_write_in_the_middle(self, operation: str) -> None:
-        self.site.inject(operation, self.others_write)
-
-    @rule(operation=st.sampled_from(["stat", "read", "write", "set_lock"]))
-    def crash_in_the_middle(self, operation: str) -> None:
-        def crash() -> None:
-            raise Crash
-
-        self.site.inject(operation, crash)
-
-    @rule(operation=st.sampled_from(["stat", "write"]), lasts=st.sampled_from([5.0, None]))
-    def lock_is_stolen(self, operation: str, lasts: float | None) -> None:
-        ends = None if lasts is None else self.at + lasts
-        self.site.inject(operation, lambda: self.site.steal_lock(self.id, foreign_lock(ends)))
+    @rule()
+    def lock_is_stolen_for_good(self) -> None:
+        self.site.steal_lock(self.id, foreign_lock(None))
 
     @rule()
     def lock_is_broken(self) -> None:
@@ -199,5 +206,5 @@ class KeptFile(RuleBasedStateMachine):
 
 TestKeptFile = KeptFile.TestCase
 TestKeptFile.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

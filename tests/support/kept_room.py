@@ -17,8 +17,8 @@ from cs3collab.merge import notebook
 from cs3collab.merge.ydoc import YDocument
 from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.opening import Opener
-from cs3collab.rooms.ports import Applied, Document, Log, Rendered, Storage
-from cs3collab.rooms.registry import Admission
+from cs3collab.rooms.ports import Applied, Log, Rendered, Storage
+from cs3collab.rooms.registry import Admission, NewDocument
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
 from ystore.errors import StoreUnavailable
@@ -155,7 +155,7 @@ async def open_room(
     resource_id: ResourceId,
     log: Log,
     *,
-    document: Document | None = None,
+    new_document: NewDocument = lambda kind, history: HereDocument(kind),
     limits: Limits = NEVER,
     name: str = "relay-a",
     clock: Callable[[], float] | None = None,
@@ -169,7 +169,7 @@ async def open_room(
     async def open_store(file_id: str) -> Log:
         return log
 
-    opener = Opener(SiteId("a.test"), name, open_store, lambda kind, history: document or HereDocument(kind), limits)
+    opener = Opener(SiteId("a.test"), name, open_store, new_document, limits)
     room_id = RoomId("json", "notebook" if info.name.endswith(".ipynb") else "file", resource_id.file_id)
     room = await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
     if clock is not None:

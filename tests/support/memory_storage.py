@@ -115,9 +115,13 @@ class MemorySite:
         """The next calls of `operation` (a method of `Storage`) meet these, one each."""
         self._faults[operation].extend(faults)
 
+    def cancel_faults(self) -> None:
+        """What was injected and has not happened yet never does."""
+        self._faults.clear()
+
     def heal(self) -> None:
         self.down = False
-        self._faults.clear()
+        self.cancel_faults()
         self.quota_left = None
         self.expired_tokens.clear()
 
