@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from cs3.ocm.invite.v1beta1 import invite_api_pb2 as invites
@@ -18,7 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from cs3collab.cs3 import convert, sharing
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Invite, OCMReceived, Provider, Received, Share, State, domain_of
-from cs3collab.errors import InvalidInput, NotAuthorized, NotFound
+from cs3collab.errors import InvalidInput
 from cs3collab.types import Ref, ResourceId, Role, User
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "create_share",
     "domain_of",
     "forward_invite",
-    "gateway_of",
     "generate_invite",
     "list_ocm_shares",
     "list_providers",
@@ -90,9 +88,9 @@ async def remove_share(session: Session, share_id: str) -> None:
 
 
 async def list_received_shares(session: Session) -> list[Received]:
-    """The shares within the site that this user got, in any state."""
+    """The shares within the site that this user got, in any state. One that is mounted nowhere has no name: Stat tells it."""
     found = await session.pages("ListReceivedShares", local.ListReceivedSharesRequest(), "shares")
-    return [await _named(session, sharing.from_received(share)) for share in found]
+    return [sharing.from_received(share) for share in found]
 
 
 async def accept_share(session: Session, share_id: str) -> None:
@@ -189,29 +187,10 @@ async def provider_info(session: Session, domain: str) -> Provider:
     return sharing.from_provider(await _provider(session, domain))
 
 
-async def gateway_of(session: Session, domain: str) -> str:
-    """``host:port`` of a site's CS3 gateway; empty where the mesh does not know it."""
-    try:
-        return (await provider_info(session, domain)).gateway
-    except NotFound:
-        return ""
-
-
 async def list_providers(session: Session) -> list[Provider]:
     """The sites of the mesh."""
     response = await session.call("ListAllProviders", mesh.ListAllProvidersRequest())
     return [sharing.from_provider(provider) for provider in response.providers]
-
-
-async def _named(session: Session, received: Received) -> Received:
-    """A share that is mounted nowhere goes by its file's name; what is gone has none."""
-    if received.name:
-        return received
-    try:
-        response = await session.call("Stat", api.StatRequest(ref=convert.to_ref(Ref.of(received.resource_id))))
-    except (NotFound, NotAuthorized):
-        return received
-    return replace(received, name=convert.from_info(response.info).name)
 
 
 async def _provider(session: Session, domain: str) -> Any:

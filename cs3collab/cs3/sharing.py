@@ -42,7 +42,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A share within the site that this user got. ``name`` is empty where the site does not say, ``ctime`` in Unix seconds."""
+    """A share within the site that this user got. ``name`` is empty until it is mounted, ``ctime`` in Unix seconds."""
 
     id: str
     name: str
@@ -51,10 +51,6 @@ class Received:
     owner: User
     state: State
     ctime: float = 0.0
-
-    @property
-    def accepted(self) -> bool:
-        return self.state is State.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +72,10 @@ class OCMReceived:
     state: State
     ctime: float = 0.0
 
-    @property
-    def accepted(self) -> bool:
-        return self.state is State.ACCEPTED
-
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A site of the mesh. ``services`` maps a kind in lower case (``ocm``, ``webdav``, ``gateway``) to its URL or address."""
+    """A site of the mesh. ``services`` maps a kind, as the mesh spells it and in lower case, to its URL or address."""
 
     domain: SiteId
     name: str
@@ -180,8 +172,8 @@ def from_invite(token: Any) -> Invite:
 
 def from_provider(info: Any) -> Provider:
     """Services by the name of their endpoint's type; the endpoint's path is a URL on Reva, else the host stands."""
-    services = {service.endpoint.type.name.lower(): service.endpoint.path or service.host for service in info.services}
-    return Provider(SiteId(info.domain), info.name, services)
+    named = {service.endpoint.type.name: service.endpoint.path or service.host for service in info.services}
+    return Provider(SiteId(info.domain), info.name, {kind.lower(): address for kind, address in named.items()} | named)
 
 
 def _given(share: Any, role: Role, *, ocm: bool) -> Share:

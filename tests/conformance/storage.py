@@ -193,148 +193,149 @@ class Conditions:
 
 
 class Locks:
-    @pytest.fixture(autouse=True)
-    def _only_with_locks(self, bench: Bench) -> None:
+    @pytest.fixture
+    def locked(self, bench: Bench) -> Bench:
         if not bench.locks:
             pytest.skip("this storage has no locks")
+        return bench
 
-    async def test_a_lock_is_seen_until_it_is_released(self, bench: Bench) -> None:
-        info = await bench.file()
+    async def test_a_lock_is_seen_until_it_is_released(self, locked: Bench) -> None:
+        info = await locked.file()
         ref, ours = Ref.of(info.id), lock("ours")
-        assert await bench.owner.get_lock(ref) is None
-        await bench.owner.set_lock(ref, ours)
-        seen = await bench.owner.get_lock(ref)
+        assert await locked.owner.get_lock(ref) is None
+        await locked.owner.set_lock(ref, ours)
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert (seen.lock_id, seen.app_name) == (ours.lock_id, ours.app_name)
         assert seen.expires_at == pytest.approx(ours.expires_at, abs=1)
-        stat = await bench.owner.stat(ref)
+        stat = await locked.owner.stat(ref)
         assert stat.lock is not None
         assert (stat.lock.lock_id, stat.etag) == ("ours", info.etag)
-        await bench.owner.unlock(ref, ours)
-        assert await bench.owner.get_lock(ref) is None
-        assert (await bench.owner.stat(ref)).lock is None
+        await locked.owner.unlock(ref, ours)
+        assert await locked.owner.get_lock(ref) is None
+        assert (await locked.owner.stat(ref)).lock is None
 
-    async def test_a_locked_file_cannot_be_locked_again(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
-        await bench.owner.set_lock(ref, lock("theirs", app="office"))
+    async def test_a_locked_file_cannot_be_locked_again(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
+        await locked.owner.set_lock(ref, lock("theirs", app="office"))
         for name in ("ours", "theirs"):
             with pytest.raises(LockHeld) as caught:
-                await bench.owner.set_lock(ref, lock(name))
+                await locked.owner.set_lock(ref, lock(name))
             assert caught.value.app_name == "office"
 
-    async def test_of_lockers_that_race_one_wins(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
+    async def test_of_lockers_that_race_one_wins(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
         answers = await asyncio.gather(
-            *(bench.owner.set_lock(ref, lock(f"lock-{n}")) for n in range(8)), return_exceptions=True
+            *(locked.owner.set_lock(ref, lock(f"lock-{n}")) for n in range(8)), return_exceptions=True
         )
         assert [type(answer) for answer in answers].count(LockHeld) == 7
-        seen = await bench.owner.get_lock(ref)
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert answers[int(seen.lock_id.removeprefix("lock-"))] is None
 
-    async def test_a_foreign_lock_keeps_writers_out_and_is_named(self, bench: Bench) -> None:
-        info = await bench.file()
+    async def test_a_foreign_lock_keeps_writers_out_and_is_named(self, locked: Bench) -> None:
+        info = await locked.file()
         ref = Ref.of(info.id)
-        await bench.owner.set_lock(ref, lock("theirs", app="office"))
+        await locked.owner.set_lock(ref, lock("theirs", app="office"))
         for lock_id in ("", "ours"):
             with pytest.raises(LockHeld) as caught:
-                await bench.owner.write(ref, b"mine", if_match=info.etag, lock_id=lock_id)
+                await locked.owner.write(ref, b"mine", if_match=info.etag, lock_id=lock_id)
             assert caught.value.app_name == "office"
-        assert await read(bench.owner, ref) == b"first"
-        assert (await bench.owner.stat(ref)).etag == info.etag
+        assert await read(locked.owner, ref) == b"first"
+        assert (await locked.owner.stat(ref)).etag == info.etag
 
-    async def test_the_holder_of_the_lock_writes_and_keeps_it(self, bench: Bench) -> None:
-        info = await bench.file()
+    async def test_the_holder_of_the_lock_writes_and_keeps_it(self, locked: Bench) -> None:
+        info = await locked.file()
         ref, ours = Ref.of(info.id), lock("ours")
-        await bench.owner.set_lock(ref, ours)
-        etag = await written(bench.owner.write(ref, b"second", if_match=info.etag, lock_id="ours"))
-        await written(bench.owner.write(ref, b"third", if_match=etag, lock_id="ours"))
-        assert isinstance(await bench.owner.write(ref, b"late", if_match=etag, lock_id="ours"), NotLatest)
-        assert await read(bench.owner, ref) == b"third"
-        assert await bench.owner.get_lock(ref) is not None
-        await bench.owner.unlock(ref, ours)
+        await locked.owner.set_lock(ref, ours)
+        etag = await written(locked.owner.write(ref, b"second", if_match=info.etag, lock_id="ours"))
+        await written(locked.owner.write(ref, b"third", if_match=etag, lock_id="ours"))
+        assert isinstance(await locked.owner.write(ref, b"late", if_match=etag, lock_id="ours"), NotLatest)
+        assert await read(locked.owner, ref) == b"third"
+        assert await locked.owner.get_lock(ref) is not None
+        await locked.owner.unlock(ref, ours)
 
-    async def test_a_write_under_a_lock_that_is_gone_loses_the_lease(self, bench: Bench) -> None:
-        info = await bench.file()
+    async def test_a_write_under_a_lock_that_is_gone_loses_the_lease(self, locked: Bench) -> None:
+        info = await locked.file()
         with pytest.raises(LeaseLost):
-            await bench.owner.write(Ref.of(info.id), b"mine", if_match=info.etag, lock_id="ours")
-        assert await read(bench.owner, Ref.of(info.id)) == b"first"
+            await locked.owner.write(Ref.of(info.id), b"mine", if_match=info.etag, lock_id="ours")
+        assert await read(locked.owner, Ref.of(info.id)) == b"first"
 
-    async def test_a_lock_is_prolonged(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
-        await bench.owner.set_lock(ref, lock("ours", 30))
+    async def test_a_lock_is_prolonged(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
+        await locked.owner.set_lock(ref, lock("ours", 30))
         longer = lock("ours", 600)
-        await bench.owner.refresh_lock(ref, longer)
-        seen = await bench.owner.get_lock(ref)
+        await locked.owner.refresh_lock(ref, longer)
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert seen.expires_at == pytest.approx(longer.expires_at, abs=1)
 
-    async def test_a_lock_that_is_not_ours_is_neither_prolonged_nor_released(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
-        await bench.owner.set_lock(ref, lock("theirs"))
+    async def test_a_lock_that_is_not_ours_is_neither_prolonged_nor_released(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
+        await locked.owner.set_lock(ref, lock("theirs"))
         with pytest.raises(LeaseLost):
-            await bench.owner.refresh_lock(ref, lock("ours"))
+            await locked.owner.refresh_lock(ref, lock("ours"))
         with pytest.raises(LeaseLost):
-            await bench.owner.unlock(ref, lock("ours"))
-        seen = await bench.owner.get_lock(ref)
+            await locked.owner.unlock(ref, lock("ours"))
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert seen.lock_id == "theirs"
 
-    async def test_another_application_with_the_right_id_is_not_the_holder(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
-        await bench.owner.set_lock(ref, lock("id", app="office"))
+    async def test_another_application_with_the_right_id_is_not_the_holder(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
+        await locked.owner.set_lock(ref, lock("id", app="office"))
         with pytest.raises((LeaseLost, NotAuthorized)):
-            await bench.owner.refresh_lock(ref, lock("id", app="cs3collab-test"))
-        seen = await bench.owner.get_lock(ref)
+            await locked.owner.refresh_lock(ref, lock("id", app="cs3collab-test"))
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert seen.app_name == "office"
 
-    async def test_a_lock_that_is_gone_is_not_prolonged(self, bench: Bench) -> None:
-        ref, ours = Ref.of((await bench.file()).id), lock("ours")
+    async def test_a_lock_that_is_gone_is_not_prolonged(self, locked: Bench) -> None:
+        ref, ours = Ref.of((await locked.file()).id), lock("ours")
         with pytest.raises(LeaseLost):
-            await bench.owner.refresh_lock(ref, ours)
-        await bench.owner.unlock(ref, ours)  # none to release is as good
+            await locked.owner.refresh_lock(ref, ours)
+        await locked.owner.unlock(ref, ours)  # none to release is as good
 
-    async def test_our_application_takes_its_own_lock_over(self, bench: Bench) -> None:
-        ref = Ref.of((await bench.file()).id)
-        await bench.owner.set_lock(ref, lock("before"))
+    async def test_our_application_takes_its_own_lock_over(self, locked: Bench) -> None:
+        ref = Ref.of((await locked.file()).id)
+        await locked.owner.set_lock(ref, lock("before"))
         with pytest.raises(LeaseLost):
-            await bench.owner.refresh_lock(ref, lock("after"), existing_lock_id="guessed")
-        await bench.owner.refresh_lock(ref, lock("after"), existing_lock_id="before")
-        seen = await bench.owner.get_lock(ref)
+            await locked.owner.refresh_lock(ref, lock("after"), existing_lock_id="guessed")
+        await locked.owner.refresh_lock(ref, lock("after"), existing_lock_id="before")
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert seen.lock_id == "after"
 
-    async def test_a_lock_past_its_time_is_none(self, bench: Bench) -> None:
-        info = await bench.file()
+    async def test_a_lock_past_its_time_is_none(self, locked: Bench) -> None:
+        info = await locked.file()
         ref = Ref.of(info.id)
-        await bench.owner.set_lock(ref, lock("old", -5))
-        assert await bench.owner.get_lock(ref) is None
-        await bench.owner.set_lock(ref, lock("older", -5))
-        await written(bench.owner.write(ref, b"free", if_match=info.etag))
-        await bench.owner.set_lock(ref, lock("new"))
-        seen = await bench.owner.get_lock(ref)
+        await locked.owner.set_lock(ref, lock("old", -5))
+        assert await locked.owner.get_lock(ref) is None
+        await locked.owner.set_lock(ref, lock("older", -5))
+        await written(locked.owner.write(ref, b"free", if_match=info.etag))
+        await locked.owner.set_lock(ref, lock("new"))
+        seen = await locked.owner.get_lock(ref)
         assert seen is not None
         assert seen.lock_id == "new"
 
-    async def test_a_lock_by_path_is_the_lock_by_id(self, bench: Bench) -> None:
-        info = await bench.file()
-        path, ours = bench.at("file.ipynb"), lock("ours")
-        await bench.owner.set_lock(path, ours)
+    async def test_a_lock_by_path_is_the_lock_by_id(self, locked: Bench) -> None:
+        info = await locked.file()
+        path, ours = locked.at("file.ipynb"), lock("ours")
+        await locked.owner.set_lock(path, ours)
         for ref in (path, Ref.of(info.id)):
-            seen = await bench.owner.get_lock(ref)
+            seen = await locked.owner.get_lock(ref)
             assert seen is not None
             assert seen.lock_id == "ours"
-        await bench.owner.refresh_lock(path, ours)
-        await bench.owner.unlock(path, ours)
-        assert await bench.owner.get_lock(Ref.of(info.id)) is None
+        await locked.owner.refresh_lock(path, ours)
+        await locked.owner.unlock(path, ours)
+        assert await locked.owner.get_lock(Ref.of(info.id)) is None
 
-    async def test_locks_of_a_missing_file_are_not_found(self, bench: Bench) -> None:
-        ref = bench.at("missing.ipynb")
+    async def test_locks_of_a_missing_file_are_not_found(self, locked: Bench) -> None:
+        ref = locked.at("missing.ipynb")
         with pytest.raises(NotFound):
-            await bench.owner.set_lock(ref, lock("ours"))
+            await locked.owner.set_lock(ref, lock("ours"))
         with pytest.raises(NotFound):
-            await bench.owner.get_lock(ref)
+            await locked.owner.get_lock(ref)
 
 
 class People:

@@ -26,7 +26,7 @@ from cs3collab.gateway import data
 from cs3collab.types import Lock, NotLatest, Ref, Written
 
 REAL_PUT = data.DataEndpoint.put
-PutHandler = Callable[[data.DataEndpoint, web.Request], Awaitable[web.StreamResponse]]
+OnPut = Callable[[Callable[[data.DataEndpoint, web.Request], Awaitable[web.StreamResponse]]], None]
 
 
 async def test_a_gateway_that_is_not_there_is_named_with_what_to_do() -> None:
@@ -74,18 +74,6 @@ async def test_plain_text_to_a_tls_port_and_the_other_way_round_is_an_outage(run
     assert caught.value.hint
 
 
-@pytest.fixture
-def on_put(monkeypatch: pytest.MonkeyPatch) -> Callable[[PutHandler], None]:
-    """Replaces what the data endpoint does with an upload, from now on."""
-    handlers: list[PutHandler] = [REAL_PUT]
-
-    async def put(self: data.DataEndpoint, request: web.Request) -> web.StreamResponse:
-        return await handlers[-1](self, request)
-
-    monkeypatch.setattr(data.DataEndpoint, "put", put)
-    return handlers.append
-
-
 def _abort(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()
@@ -93,7 +81,7 @@ def _abort(request: web.Request) -> None:
 
 @pytest.mark.parametrize("conditional", [True, False])
 async def test_a_write_whose_answer_is_lost_is_found_to_have_happened(
-    on_put: Callable[[PutHandler], None], running: Site, files: Files, conditional: bool
+    on_put: OnPut, running: Site, files: Files, conditional: bool
 ) -> None:
     info = await running.put("einstein", "file.ipynb", b"before")
 
@@ -109,9 +97,7 @@ async def test_a_write_whose_answer_is_lost_is_found_to_have_happened(
     assert await files.read(Ref.of(info.id), max_bytes=100) == b"after!"
 
 
-async def test_a_write_that_never_arrived_is_not_said_to_have_happened(
-    on_put: Callable[[PutHandler], None], running: Site, files: Files
-) -> None:
+async def test_a_write_that_never_arrived_is_not_said_to_have_happened(on_put: OnPut, running: Site, files: Files) -> None:
     info = await running.put("einstein", "file.ipynb", b"before")
 
     async def drop(self: data.DataEndpoint, request: web.Request) -> web.StreamResponse:
@@ -126,9 +112,7 @@ async def test_a_write_that_never_arrived_is_not_said_to_have_happened(
         await files.write(await running.ref("einstein", "new.ipynb"), b"after!", if_absent=True)
 
 
-async def test_somebody_else_s_write_is_not_taken_for_ours(
-    on_put: Callable[[PutHandler], None], running: Site, files: Files
-) -> None:
+async def test_somebody_else_s_write_is_not_taken_for_ours(on_put: OnPut, running: Site, files: Files) -> None:
     info = await running.put("einstein", "file.ipynb", b"before")
     overtaken = False
 
@@ -146,9 +130,7 @@ async def test_somebody_else_s_write_is_not_taken_for_ours(
     assert await files.read(Ref.of(info.id), max_bytes=100) == b"theirs"
 
 
-async def test_a_lock_that_comes_between_asking_and_sending_is_seen(
-    on_put: Callable[[PutHandler], None], running: Site, files: Files
-) -> None:
+async def test_a_lock_that_comes_between_asking_and_sending_is_seen(on_put: OnPut, running: Site, files: Files) -> None:
     info = await running.put("einstein", "file.ipynb", b"before")
 
     async def lock_first(self: data.DataEndpoint, request: web.Request) -> web.StreamResponse:

@@ -46,11 +46,12 @@ async def test_a_share_is_made_seen_changed_and_removed(running: Site) -> None:
         await shares.create_share(giver, Ref.of(info.id), taker.user, Role.VIEWER)
 
     (received,) = await shares.list_received_shares(taker)
-    assert (received.id, received.state, received.name) == (share.id, shares.State.PENDING, "file.ipynb")
+    assert (received.id, received.state, received.name) == (share.id, shares.State.PENDING, "")
     assert (received.owner.opaque_id, received.role) == ("einstein-id", Role.VIEWER)
     await shares.accept_share(taker, share.id)
     (received,) = await shares.list_received_shares(taker)
-    assert received.accepted
+    assert (received.state, received.name) == (shares.State.ACCEPTED, "file.ipynb")
+    assert received.ctime > 0
 
     marie = Files(taker)
     with pytest.raises(NotAuthorized):
@@ -113,9 +114,8 @@ async def test_an_invitation_makes_two_people_known_to_each_other_once(mesh: tup
 async def test_the_mesh_says_which_gateway_a_site_has(mesh: tuple[Site, Site]) -> None:
     a, b = mesh
     session = await b.session("marie")
-    assert (await shares.provider_info(session, "a.example")).domain == "a.example"
-    assert await shares.gateway_of(session, "a.example") == a.address
-    assert await shares.gateway_of(session, "nowhere.example") == ""
+    home = await shares.provider_info(session, "a.example")
+    assert (home.domain, home.gateway) == ("a.example", a.address)
     assert {p.domain for p in await shares.list_providers(session)} >= {"a.example"}
     with pytest.raises(NotFound):
         await shares.provider_info(session, "nowhere.example")
@@ -137,10 +137,10 @@ async def test_a_received_share_opens_the_file_at_its_home(mesh: tuple[Site, Sit
     await shares.accept_ocm_share(taker, pending.id)
     received = await shares.received_ocm_share(taker, pending.id)
     assert (received.remote_share_id, received.home, received.name) == (share.id, "a.example", "file.ipynb")
-    assert (received.role, received.accepted) == (role, True)
+    assert (received.role, received.state) == (role, shares.State.ACCEPTED)
     assert received.owner.opaque_id.startswith("einstein")
 
-    async with Gateway(await shares.gateway_of(taker, received.home)) as gateway:
+    async with Gateway((await shares.provider_info(taker, received.home)).gateway) as gateway:
         tokens = OCMShareToken(gateway, received.remote_share_id, received.shared_secret)
         session = await Session.open(gateway, tokens)
         token = await tokens.token()

@@ -54,7 +54,7 @@ def test_a_received_share_says_where_its_home_is_and_how_to_log_in_there(role: R
     )
     share = sharing.from_ocm_received(message)
     assert (share.id, share.remote_share_id, share.name, share.home) == ("here", "there", "analysis.ipynb", "site-a.test")
-    assert (share.shared_secret, share.role, share.accepted) == ("hush", role, True)
+    assert (share.shared_secret, share.role, share.state) == ("hush", role, sharing.State.ACCEPTED)
     assert share.owner.opaque_id == "einstein"
     assert "hush" not in repr(share)
 

@@ -1,0 +1,76 @@
+"""The storage contract on a gateway that ignores conditions, has no locks and gives no etags, as Reva v3's local driver."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from conformance.storage import Bench, Conditions, Writing
+from support.sites import Site
+
+from cs3collab.cs3 import transfer
+from cs3collab.cs3.files import Files
+from cs3collab.cs3.transfer import Sent, Upload
+from cs3collab.errors import StorageUnavailable, Unsupported
+from cs3collab.gateway import data, service, status, transfers
+from cs3collab.types import Lock, NotLatest, Ref, ResourceId
+
+REAL_PUT = data.DataEndpoint.put
+OnPut = Callable[[Callable[[data.DataEndpoint, web.Request], Awaitable[web.StreamResponse]]], None]
+
+
+def _no_locks(view: Any, request: Any) -> Any:
+    raise status.Refused(status.INTERNAL, "error of the storage driver")
+
+
+@pytest.fixture(autouse=True)
+def degraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in ("SetLock", "GetLock", "RefreshLock", "Unlock"):
+        monkeypatch.setitem(service.METHODS, method, service.in_view(_no_locks))
+    monkeypatch.setattr(transfers, "_check", lambda *_: None)
+    monkeypatch.setattr(data, "_describe", lambda *_: {})
+
+
+class TestDegradedStorage(Writing, Conditions):
+    @pytest.fixture
+    async def bench(self, degraded: None, running: Site) -> Bench:
+        owner = await running.files("einstein")
+        folder = await running.ref("einstein", "bench")
+        await owner.mkdir(folder)
+        return Bench(owner, folder, conditions=False, locks=False)
+
+
+async def test_a_storage_without_locks_says_so_and_is_not_taken_for_being_away(running: Site, files: Files) -> None:
+    ref = Ref.of((await running.put("einstein", "file.ipynb", b"content")).id)
+    with pytest.raises(Unsupported):
+        await files.set_lock(ref, Lock("ours", "cs3collab"))
+
+
+async def test_locks_that_cannot_be_asked_for_while_the_storage_is_away_are_an_outage(running: Site, files: Files) -> None:
+    ref = Ref.of((await running.put("einstein", "file.ipynb", b"content")).id)
+    await running.gateway.stop()
+    with pytest.raises(StorageUnavailable):
+        await files.set_lock(ref, Lock("ours", "cs3collab"))
+
+
+async def test_a_write_right_after_ours_is_not_said_to_be_ours(on_put: OnPut, running: Site, files: Files) -> None:
+    info = await running.put("einstein", "file.ipynb", b"before")
+    others = iter([b"theirs"])
+
+    async def then_theirs(self: data.DataEndpoint, request: web.Request) -> web.StreamResponse:
+        answer = await REAL_PUT(self, request)
+        for content in others:
+            await transfer_of(files, info.id, content)
+        return answer
+
+    on_put(then_theirs)
+    assert isinstance(await files.write(Ref.of(info.id), b"mine", if_match=info.etag), NotLatest)
+    assert await files.read(Ref.of(info.id), max_bytes=100) == b"theirs"
+
+
+async def transfer_of(files: Files, resource_id: ResourceId, content: bytes) -> None:
+    ticket = await transfer.initiate_upload(files.session, Ref.of(resource_id), Upload(content))
+    assert ticket is not None
+    assert (await transfer.put(files.session, ticket, Upload(content))).sent is Sent.DONE
