@@ -216,7 +216,7 @@ class CS3ContentsManager(AsyncContentsManager):
     async def _save_chunk(self, model: Model, path: str) -> Model:
         if model["chunk"] == 1:
             self.run_pre_save_hooks(model=model, path=path)
-            await self._spot_to_write(path)  # refused before gigabytes were sent
+            await self._to_replace(path, model)  # refused before gigabytes were sent
         if model.get("type") != "file":
             raise InvalidInput(f"file type {model.get('type')!r} cannot be uploaded in chunks", hint="use type 'file'")
         part = await asyncio.to_thread(decode_content, model.get("content"), model.get("format"), path)
@@ -238,27 +238,32 @@ class CS3ContentsManager(AsyncContentsManager):
         return saved
 
     async def _write(self, path: str, data: bytes, model: Model | None = None) -> _Replaced:
-        spot = await self._spot_to_write(path)
-        try:
-            info = await spot.files.stat(spot.ref)
-        except NotFound:
-            info = None
+        spot, info = await self._to_replace(path, model)
         if info is None:
             written = await spot.files.write(spot.ref, data, if_absent=True)
-        elif info.is_dir:
-            raise InvalidInput(f"{path} is a directory")
-        elif info.role < Role.EDITOR or spot.limit < Role.EDITOR:
-            raise NotAuthorized(
-                f"you may not change {path}", hint="save it under another name, or ask its owner for more rights"
-            )
         else:
-            refuse_live(info)
-            if model is not None and not supposes(model, path, info):
-                raise _changed(path)
             written = await spot.files.write(spot.ref, data, if_match=info.etag)
         if isinstance(written, NotLatest):
             raise _changed(path)
         return _Replaced(written.etag, info.mtime if info is not None else 0.0)
+
+    async def _to_replace(self, path: str, model: Model | None) -> tuple[Spot, FileInfo | None]:
+        """Where to write, and what is there now (None: nothing). Raises for what must not be replaced."""
+        spot = await self._spot_to_write(path)
+        try:
+            info = await spot.files.stat(spot.ref)
+        except NotFound:
+            return spot, None
+        if info.is_dir:
+            raise InvalidInput(f"{path} is a directory")
+        if min(info.role, spot.limit) < Role.EDITOR:
+            raise NotAuthorized(
+                f"you may not change {path}", hint="save it under another name, or ask its owner for more rights"
+            )
+        refuse_live(info)
+        if model is not None and not supposes(model, path, info):
+            raise _changed(path)
+        return spot, info
 
     async def _make_folder(self, path: str) -> None:
         facts = await self._facts(path)

@@ -5,6 +5,7 @@ Switch on with ``c.ServerApp.identity_provider_class = "cs3collab.jupyter.identi
 
 from __future__ import annotations
 
+import asyncio
 import colorsys
 import hashlib
 from typing import Any
@@ -16,6 +17,9 @@ from traitlets import default
 from cs3collab import types
 from cs3collab.errors import CollabError
 from cs3collab.jupyter.settings import CS3Settings
+
+WAIT_S = 5.0
+"""How long a request waits for a gateway that does not answer, seconds; who asks is then anonymous."""
 
 
 def colour(key: str) -> str:
@@ -56,12 +60,13 @@ class CS3IdentityProvider(PasswordIdentityProvider):
         return ["color"]
 
     async def get_user(self, handler: web.RequestHandler) -> User | None:
-        """As stock; the first request waits until the gateway said who this is."""
+        """As stock; the first requests wait until the gateway said who this is."""
         if self._settings.user is None:
             try:
-                await self._settings.session()
-            except CollabError as error:
-                self.log.warning("cannot ask the CS3 gateway who this is: %s", error)
+                async with asyncio.timeout(WAIT_S):
+                    await self._settings.session()
+            except (CollabError, TimeoutError) as error:
+                self.log.warning("cannot ask the CS3 gateway who this is: %s", error or "it takes too long")
         return await self._get_user(handler)
 
     def generate_anonymous_user(self, handler: web.RequestHandler) -> User:

@@ -18,7 +18,7 @@ from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import OCMReceived, Received, State
-from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, NotFound, Unavailable, Unsupported
+from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated, NotAuthorized, NotFound, Unavailable, Unsupported
 from cs3collab.jupyter import paths
 from cs3collab.jupyter.models import Facts
 from cs3collab.jupyter.paths import Entry, Home, LocalShare, OCMShare, PathIds, Place, Project, VirtualFolder
@@ -272,6 +272,8 @@ class Places:
             remote = await self._remote(files.session, share)
         except Unavailable:
             remote = None
+        except NotAuthenticated as error:
+            raise NotFound(f"{share.home} does not know the share {share.name} any more", hint="ask its owner") from error
         if remote is None:
             return Spot(path, place, files, Ref(paths.join(f"/ocm/{share.id}", inside)), share.home)
         return Spot(path, place, remote.files, _below(remote.root, inside), share.home, remote.limit)

@@ -435,6 +435,12 @@ async def test_a_chunk_out_of_turn_is_409_and_changes_nothing(home, einstein):
     assert await home.read("einstein", "up.bin") == b"before"
 
 
+async def test_an_upload_that_will_be_refused_is_refused_at_its_first_chunk(home, einstein, manage):
+    await home.put("marie", "x.bin", b"marie's")
+    await share_local(home, "marie", "einstein", "x.bin", Role.VIEWER)
+    await refused(403, einstein.save(chunk(1, b"x"), "Shares/x.bin"), "may not change")
+
+
 # What others shared
 
 

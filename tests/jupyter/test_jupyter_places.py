@@ -185,6 +185,28 @@ async def test_an_ended_share_of_another_site_is_404(mesh, manage):
     with pytest.raises(HTTPError) as refused:
         await marie.get("Shares/x.txt")
     assert refused.value.status_code == 404
+    await marie.settings.close()  # what was known of it is forgotten, the site has to be asked anew
+    assert (await marie.get("Shares"))["content"] == []
+
+
+async def test_where_the_mesh_names_no_gateway_the_receiving_one_is_asked_and_nothing_is_written(mesh, manage, monkeypatch):
+    a, b = mesh
+    await a.put("einstein", "lab/x.txt", b"einstein's")
+    share_id = await share_ocm(a, b, "einstein", "marie", "lab")
+
+    async def unknown(session, domain):
+        return ""
+
+    monkeypatch.setattr("cs3collab.jupyter.places._gateway_address", unknown)
+    marie = manage(b, "marie")
+    assert [entry["name"] for entry in (await marie.get("Shares/lab"))["content"]] == ["x.txt"]
+    assert (await marie.get("Shares/lab/x.txt"))["content"] == "einstein's"
+    found = await marie.resolve("Shares/lab/x.txt")
+    assert (found.file_id, found.target()) == (None, Target("json", "notebook", None, share_id, "x.txt"))
+    with pytest.raises(HTTPError, match="edit it live") as refused:
+        await marie.save(text("marie's"), "Shares/lab/x.txt")
+    assert refused.value.status_code == 501
+    assert await a.read("einstein", "lab/x.txt") == b"einstein's"
 
 
 async def test_a_site_that_is_away_does_not_hide_the_other_shares(mesh, manage):
