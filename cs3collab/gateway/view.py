@@ -81,7 +81,21 @@ class View:
             raise _elsewhere()
         if names[:1] == ["users"] and names[1:3] == [self.caller.opaque_id, SHARES] and self.caller.local:
             return self._in_shares(names[3:], path)
-        return self._walk(self.tree.root_node(), names, path)
+        space = self._space(names)
+        if space is None:
+            return self._walk(self.tree.root_node(), names, path)
+        return self._walk(space, names[2:], path)
+
+    def _space(self, names: Sequence[str]) -> Node | None:
+        """The space that an absolute path leads into. Raises NOT_FOUND for a space the caller cannot see.
+
+        What is shared from there has an id, and a path in the folder of shares, but no path in that space.
+        """
+        area = self.tree.child(self.tree.root_node(), names[0]) if len(names) >= 2 else None
+        space = self.tree.child(area, names[1]) if area else None
+        if space is not None and not self.held(space):
+            raise not_found()
+        return space
 
     def existing(self, ref: Any, needed: str) -> tuple[Node, Permissions]:
         """The node behind `ref`, and what the caller may do there. Raises NOT_FOUND or PERMISSION_DENIED without `needed`."""

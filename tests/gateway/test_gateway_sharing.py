@@ -69,7 +69,8 @@ async def test_a_shared_folder_gives_its_children_and_not_its_neighbours(einstei
         await einstein.ok("CreateContainer", api.CreateContainerRequest(ref=by_path(f"/users/id-einstein/{name}")))
     folder = by_path("/users/id-einstein/d")
     await give(einstein, marie, folder, editor=True)
-    root = (await marie.stat(folder)).id
+    root = (await einstein.stat(folder)).id
+    assert await marie.stat_code(folder) == "NOT_FOUND"
     await marie.write(by_id(root, "./e/new.txt"), b"new")
     assert await marie.names(by_id(root)) == ["e"]
     await marie.ok("Move", api.MoveRequest(source=by_id(root, "./e/new.txt"), destination=by_id(root, "./moved.txt")))
