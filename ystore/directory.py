@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import time
@@ -62,7 +63,7 @@ class Directory:
         self.files = files
         self.report = Report()
         self.writer = uuid.uuid4().hex[:16]
-        self._sequence = 0
+        self._sequence = itertools.count(1)
         files.make_dir(root)
         self._lock = self._acquire()
         self.manifest = Manifest()
@@ -95,8 +96,7 @@ class Directory:
 
     def new_name(self, first: int) -> str:
         """Never given out twice, by anybody."""
-        self._sequence += 1
-        return segment.stem(first, self.writer, self._sequence)
+        return segment.stem(first, self.writer, next(self._sequence))
 
     def load_manifest(self) -> None:
         """Reads the manifest, or makes the best of its absence. `is_new` says that nothing is here yet."""

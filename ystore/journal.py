@@ -29,19 +29,16 @@ class Journal:
         self.backlog = backlog
         self.waiting = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ystore-journal")
+        self._upkeep = ThreadPoolExecutor(2, thread_name_prefix="ystore-upkeep")
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """`function(*args)` in a thread that does nothing but disk work."""
-        try:
-            running = asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
-        except RuntimeError as error:
-            raise StoreClosed("the journal is closed") from error
-        return await running
+        """`function(*args)` in a thread that appends."""
+        return await _in(self._pool, function, args)
 
     async def disk(self, function: Callable[..., T], *args: object) -> T:
-        """As `run`, with OSError as `StoreUnavailable`."""
+        """`function(*args)` in a thread for all else, so that no append waits for it. OSError becomes `StoreUnavailable`."""
         try:
-            return await self.run(function, *args)
+            return await _in(self._upkeep, function, args)
         except OSError as error:
             raise StoreUnavailable(
                 f"the disk refuses: {error}", hint="free or repair the disk; then it goes on by itself"
@@ -50,6 +47,7 @@ class Journal:
     def close(self) -> None:
         """Ends the threads; every document must be closed before."""
         self._pool.shutdown(wait=False)
+        self._upkeep.shutdown(wait=False)
 
     def take(self, size: int) -> None:
         if self.waiting and self.waiting + size > self.backlog:
@@ -58,6 +56,14 @@ class Journal:
 
     def give(self, size: int) -> None:
         self.waiting -= size
+
+
+async def _in(pool: ThreadPoolExecutor, function: Callable[..., T], args: tuple[object, ...]) -> T:
+    try:
+        running = asyncio.get_running_loop().run_in_executor(pool, function, *args)
+    except RuntimeError as error:
+        raise StoreClosed("the journal is closed") from error
+    return await running
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,11 +249,19 @@ class ForgetfulFiles(Files):
     def __init__(self) -> None:
         self._paths: dict[int, Path] = {}
         self._synced: dict[Path, int] = {}
+        self._renamed: dict[Path, bytes | None] = {}
+        """What a name stood for until its directory is synced."""
 
     def create(self, path: Path) -> int:
+        self._renamed.setdefault(path, None)
         fd = super().create(path)
         self._paths[fd], self._synced[path] = path, 0
         return fd
+
+    def sync_dir(self, path: Path) -> None:
+        super().sync_dir(path)
+        for name in [name for name in self._renamed if name.parent == path and name.exists()]:
+            del self._renamed[name]
 
     def create_temporary(self, path: Path) -> int:
         fd = super().create_temporary(path)
@@ -265,6 +273,8 @@ class ForgetfulFiles(Files):
         self._synced[self._paths[fd]] = self._paths[fd].stat().st_size
 
     def replace(self, source: Path, target: Path) -> None:
+        if not source.is_dir():
+            self._renamed.setdefault(target, target.read_bytes() if target.exists() else None)
         super().replace(source, target)
         for path in [p for p in self._synced if p == source or source in p.parents]:
             self._synced[target / path.relative_to(source)] = self._synced.pop(path)
@@ -273,3 +283,8 @@ class ForgetfulFiles(Files):
         for path, size in self._synced.items():
             if path.exists():
                 super().truncate(path, min(size, path.stat().st_size))
+        for path, before in self._renamed.items():
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(before)

@@ -73,6 +73,7 @@ async def test_a_refusing_disk_acknowledges_nothing_and_is_used_again_when_it_re
     assert [r.update async for r in store.records()] == [update(n) for n in range(3)], "reading goes on"
     setattr(files, attribute, 0)
     good.append(await store.append(update(3)))
+    assert good == [1, 2, 3, 4], "what was refused was cut off"
     await store.set_meta({"a": "c"})
     await store.close()
     async with await Store.open(tmp_path / "s", journal=journal) as store:
