@@ -70,7 +70,7 @@ class Session:
         while True:
             response = await self.call(method, request)
             found.extend(getattr(response, field))
-            if not response.next_page_token:
+            if response.next_page_token in ("", request.page_token):
                 return found
             request.page_token = response.next_page_token
 

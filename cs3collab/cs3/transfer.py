@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import io
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import aiohttp
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 
 from cs3collab.cs3 import convert
+from cs3collab.cs3.gateway import TOKEN_KEY
 from cs3collab.cs3.session import Session
 from cs3collab.errors import DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
 from cs3collab.types import Etag, Ref
@@ -108,6 +108,11 @@ async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket 
     )
 
 
+async def _headers(session: Session, ticket: Ticket) -> dict[str, str]:
+    """Some data providers want to know who it is beside what was granted. Redirects are not followed, for these are secrets."""
+    return {_TRANSFER_KEY: ticket.token, TOKEN_KEY: await session.tokens.token()}
+
+
 class _Broken(aiohttp.ClientError):
     """The connection ended before an answer came."""
 
@@ -125,7 +130,7 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     """Sends the content. A connection that ends without an answer is `Sent.UNSURE`."""
     size = len(upload.content)
-    headers = {_TRANSFER_KEY: ticket.token, "Upload-Length": str(size), "Content-Type": "application/octet-stream"}
+    headers = await _headers(session, ticket) | {"Upload-Length": str(size), "Content-Type": "application/octet-stream"}
     if upload.lock_id:
         headers["X-Lock-Id"] = upload.lock_id
         headers["X-Lock-Holder"] = upload.lock_holder
@@ -134,7 +139,12 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     http = await session.gateway.http()
     try:
         async with http.put(
-            ticket.url, data=io.BytesIO(upload.content), headers=headers, timeout=_timeout(session, size), middlewares=(_once,)
+            ticket.url,
+            data=io.BytesIO(upload.content),
+            headers=headers,
+            timeout=_timeout(session, size),
+            allow_redirects=False,
+            middlewares=(_once,),
         ) as answer:
             return judge(answer.status, answer.headers.get("ETag", ""))
     except aiohttp.ClientConnectorError as error:
@@ -164,10 +174,11 @@ async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[by
 
     Raises `NotFound`, `Overloaded` past `max_bytes`, `ShortBody`, `StorageUnavailable` or `DeadlineExceeded`.
     """
-    headers = {_TRANSFER_KEY: ticket.token, "Accept-Encoding": "identity"}
+    headers = await _headers(session, ticket) | {"Accept-Encoding": "identity"}
     http = await session.gateway.http()
     try:
-        async with http.get(ticket.url, headers=headers, timeout=_timeout(session, max_bytes)) as answer:
+        timeout = _timeout(session, max_bytes)
+        async with http.get(ticket.url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
             if answer.status == 404:
                 raise NotFound("download: the file is gone", hint="look for it under another name")
             if answer.status not in (200, 204):
@@ -213,12 +224,3 @@ def _unreachable(ticket: Ticket, error: aiohttp.ClientConnectorError) -> Storage
         f"the data endpoint at {error.host}:{error.port} cannot be reached",
         hint="the gateway named it: check its address there",
     )
-
-
-async def wait_all(*calls: Any) -> list[Any]:
-    """Awaits calls together and raises the first error after all ended."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return list(results)

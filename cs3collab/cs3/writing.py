@@ -17,7 +17,7 @@ from cs3collab.errors import (
     StorageUnavailable,
     Unsupported,
 )
-from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, Written
+from cs3collab.types import FileInfo, Lock, NotLatest, Ref, Written
 
 
 class Reader(Protocol):
@@ -132,6 +132,3 @@ async def _lock(session: Session, now: FileInfo | None) -> tuple[Lock | None, bo
         return await locks.get_lock(session, Ref.of(now.id)), True
     except (Unsupported, StorageUnavailable, NotFound):
         return None, False
-
-
-__all__ = ["Etag", "explain", "miss", "write"]

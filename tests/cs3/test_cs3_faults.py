@@ -16,7 +16,7 @@ from aiohttp import web
 from support.sites import Site
 
 from cs3collab.cs3 import transfer
-from cs3collab.cs3.auth import BasicToken
+from cs3collab.cs3.auth import BasicToken, BearerToken
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -50,6 +50,26 @@ async def test_a_gateway_that_never_answers_meets_the_deadline() -> None:
     async with server, Gateway(f"{host}:{port}", timeout_s=0.3) as gateway:
         with pytest.raises(Unavailable):
             await Session.open(gateway, BasicToken(gateway, "einstein", "secret"))
+
+
+async def test_closing_ends_the_calls_under_way_with_an_error_of_ours() -> None:
+    connected = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        gateway = Gateway(f"{host}:{port}", timeout_s=30)
+        opening = asyncio.ensure_future(Session.open(gateway, BearerToken("token")))
+        await connected.wait()
+        await gateway.close()
+        with pytest.raises(StorageUnavailable):
+            await opening
 
 
 async def test_a_closed_gateway_says_so(running: Site) -> None:

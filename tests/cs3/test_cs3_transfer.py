@@ -57,7 +57,7 @@ def answering(status: int, **headers: str) -> Handler:
     return handler
 
 
-async def test_an_upload_sends_the_bytes_their_exact_length_and_no_access_token(serve: Serve, session: Session) -> None:
+async def test_an_upload_sends_the_bytes_their_exact_length_and_what_proves_the_right(serve: Serve, session: Session) -> None:
     seen: list[tuple[Any, bytes]] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -72,7 +72,7 @@ async def test_an_upload_sends_the_bytes_their_exact_length_and_no_access_token(
     assert (headers["Content-Length"], headers["Upload-Length"]) == ("7", "7")
     assert headers["X-Reva-Transfer"] == "transfer token"
     assert (headers["X-Lock-Id"], headers["X-Lock-Holder"], headers["X-Disable-Versioning"]) == ("lock", "cs3collab", "true")
-    assert "secret" not in str(headers)
+    assert headers["X-Access-Token"] == "secret"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,37 @@ async def test_what_is_no_matter_of_conditions_is_raised(
         await transfer.put(session, await serve(answering(status)), Upload(b"content"))
 
 
+async def test_secrets_are_not_carried_to_where_a_redirect_points(serve: Serve, session: Session) -> None:
+    reached = False
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        nonlocal reached
+        reached = True
+        return web.Response()
+
+    ticket = await serve(answering(307, Location=(await serve(elsewhere)).url))
+    with pytest.raises(StorageUnavailable, match="307"):
+        await transfer.put(session, ticket, Upload(b"content"))
+    with pytest.raises(StorageUnavailable, match="307"):
+        await transfer.fetch(session, ticket, max_bytes=10)
+    assert not reached
+
+
+async def test_an_upload_whose_connection_breaks_is_not_sent_again(serve: Serve, session: Session) -> None:
+    times = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal times
+        times += 1
+        await request.read()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    assert (await transfer.put(session, await serve(handler), Upload(b"content"))).sent is Sent.UNSURE
+    assert times == 1
+
+
 async def test_an_upload_whose_connection_breaks_is_unsure(serve: Serve, session: Session) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         await request.content.readany()
@@ -134,6 +165,7 @@ async def test_a_download_gives_the_whole_body(serve: Serve, session: Session) -
 
     async def handler(request: web.Request) -> web.StreamResponse:
         assert request.headers["X-Reva-Transfer"] == "transfer token"
+        assert request.headers["X-Access-Token"] == "secret"
         return web.Response(body=content)
 
     assert await transfer.fetch(session, await serve(handler), max_bytes=len(content)) == (content, True)
