@@ -34,7 +34,7 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
     create: options => {
       const settings = options.serverSettings ?? ServerConnection.makeSettings();
       const room = tracker.open(options.model);
-      return new WebSocketProvider({
+      const made = new WebSocketProvider({
         url: options.url,
         path: options.path,
         contentType: options.contentType,
@@ -50,6 +50,8 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
           await app.commands.execute('docmanager:reload');
         }
       });
+      room.onGap = () => void made.reconnect();
+      return made;
     }
   })
 };

@@ -19,6 +19,9 @@ export function isEdit(transaction: Transaction, stateMap: object): boolean {
 
 /** A room, fed by its websocket and its Y document. Closes the document to local writes while this person may not edit. */
 export class Room implements IRoom, ISocketListener {
+  /** Connects anew. Called when the server may lack what was written here while it accepted nothing, now that it would. */
+  onGap: () => void = () => undefined;
+
   constructor(sharedModel: SharedDocument) {
     this._guard = new WriteGuard(sharedModel);
     const stateMap = sharedModel.ystate;
@@ -45,7 +48,9 @@ export class Room implements IRoom, ISocketListener {
     const text = rawText(data);
     const status = text === null ? null : parseStatus(text);
     if (status !== null) {
+      const wasViewer = this._state.status?.role === 'viewer';
       this._feed({ type: 'status', status });
+      this._closeGap(wasViewer);
     }
   }
 
@@ -53,6 +58,17 @@ export class Room implements IRoom, ISocketListener {
     const why = this._state.status === null ? null : rejection(code, reason);
     this._feed(why === null ? { type: 'closed' } : { type: 'rejected', reason: why });
     return why !== null;
+  }
+
+  /** Yjs counts the writes of a client: where the server lacks one it keeps the later ones back. */
+  private _closeGap(wasViewer: boolean): void {
+    if (this._state.status?.role === 'editor') {
+      const gap = this._stray && wasViewer && mayEdit(this._state);
+      this._stray = false;
+      if (gap) {
+        this.onGap();
+      }
+    }
   }
 
   private _feed(event: RoomEvent): void {
@@ -65,6 +81,8 @@ export class Room implements IRoom, ISocketListener {
   }
 
   private _state: IRoomState = UNKNOWN;
+  /** Whether something was written here that the server need not have accepted. */
+  private _stray = false;
   private readonly _guard: WriteGuard;
   private readonly _changed = new Signal<this, IRoomState>(this);
 }

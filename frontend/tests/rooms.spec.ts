@@ -122,6 +122,26 @@ describe('a room', () => {
     expect(sent.length).toBe(1);
   });
 
+  it.each<[string, boolean, ArrayBuffer[]]>([
+    ['after writes of a viewer', true, [statusMessage({ role: 'viewer' }), statusMessage({})]],
+    ['only once', true, [statusMessage({ role: 'viewer' }), statusMessage({}), statusMessage({})]],
+    ['not for an editor', false, [statusMessage({}), statusMessage({})]]
+  ])('asks for a new connection %s', (_name, asks, messages) => {
+    let asked = 0;
+    room.onGap = () => (asked += 1);
+    notebook.ystate.set('document_id', 'json:notebook:1');
+    messages.forEach(message => room.onMessage(message));
+    expect(asked).toBe(asks ? 1 : 0);
+  });
+
+  it('asks for no new connection when nothing was written', () => {
+    let asked = 0;
+    room.onGap = () => (asked += 1);
+    room.onMessage(statusMessage({ role: 'viewer' }));
+    room.onMessage(statusMessage({}));
+    expect(asked).toBe(0);
+  });
+
   it('tells of changes once', () => {
     let told = 0;
     room.changed.connect(() => (told += 1));
