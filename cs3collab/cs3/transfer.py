@@ -220,6 +220,11 @@ def _timeout(session: Session, size: int) -> aiohttp.ClientTimeout:
 
 
 def _unreachable(ticket: Ticket, error: aiohttp.ClientConnectorError) -> StorageUnavailable:
+    if isinstance(error, aiohttp.ClientSSLError):
+        return StorageUnavailable(
+            f"the certificate of the data endpoint at {error.host}:{error.port} is not trusted",
+            hint="name the PEM file of the authority that signed it",
+        )
     return StorageUnavailable(
         f"the data endpoint at {error.host}:{error.port} cannot be reached",
         hint="the gateway named it: check its address there",
