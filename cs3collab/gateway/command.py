@@ -17,9 +17,23 @@ from cs3collab.gateway.server import EmbeddedGateway
 MACHINE_SECRET = "CS3COLLAB_MACHINE_SECRET"
 
 
+_MORE = f"""\
+a users file in TOML, with a project that two people share:
+  [[users]]
+  id.opaque_id = "einstein-id"
+  username = "einstein"
+  secret = "relativity"
+  display_name = "Albert Einstein"
+
+  [projects.lhc.members]
+  einstein-id = "manager"      # or editor, viewer
+
+Machine logins, for services that act for users, need their secret in the variable {MACHINE_SECRET}."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder to serve; its state is kept in ROOT/.cs3")
-    parser.add_argument("--users", type=Path, required=True, help="accounts, in the form of Reva's users.json")
+    parser.add_argument("--users", type=Path, required=True, help="accounts: Reva's users.json, or TOML (see below)")
     parser.add_argument("--site", default="localhost", help="domain of this site in the mesh (default: localhost)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=9142, help="gRPC port, 0 for a free one (default: 9142)")
@@ -27,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mesh", type=Path, help='other sites: {"b.example": {"gateway": "host:port", "name": "Site B"}}')
     parser.add_argument("--token-lifetime", type=int, default=86400, metavar="SECONDS", help="of logins (default: a day)")
     parser.add_argument("--ready-file", type=Path, help="write the addresses here, as JSON, once it serves")
-    parser.epilog = f"{parser.epilog or ''}\n\nLogins for other users need the secret in the variable {MACHINE_SECRET}."
+    parser.epilog = f"{parser.epilog or ''}\n\n{_MORE}"
 
 
 def config_from(args: argparse.Namespace) -> GatewayConfig:

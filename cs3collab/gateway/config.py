@@ -121,24 +121,29 @@ class _Peer(msgspec.Struct):
     ocm_url: str = ""
 
 
+_HINT = "see `cs3collab gateway --help`"
+
+
 def _decode(path: Path, kind: Any, what: str) -> Any:
+    decode = msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise InvalidInput(f"cannot read the {what} file {path}: {error.strerror}", hint="check the path") from error
     except msgspec.MsgspecError as error:
-        raise InvalidInput(f"the {what} file {path} is not valid: {error}", hint="see `cs3collab gateway --help`") from error
+        raise InvalidInput(f"the {what} file {path} is not valid: {error}", hint=_HINT) from error
 
 
 def _users_file(path: Path) -> _UsersFile:
-    read: list[_User] | _UsersFile
-    raw = _decode(path, msgspec.Raw, "users")
-    read = _decode(path, list[_User] if bytes(raw).lstrip().startswith(b"[") else _UsersFile, "users")
-    return _UsersFile(read) if isinstance(read, list) else read
+    found = _decode(path, Any, "users")
+    try:
+        return msgspec.convert({"users": found} if isinstance(found, list) else found, _UsersFile)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the users file {path} is not valid: {error}", hint=_HINT) from error
 
 
 def load_users(path: Path | str) -> list[UserRecord]:
-    """Accounts from Reva's ``users.json`` (a list), or from ``{"users": [...], "projects": {...}}``. Raises `InvalidInput`."""
+    """Accounts from Reva's ``users.json`` (a list), or JSON or TOML with ``users`` and ``projects``. Raises `InvalidInput`."""
     users = _users_file(Path(path)).users
     if not users:
         raise InvalidInput(f"the users file {path} has no users", hint="add at least one")
@@ -158,6 +163,6 @@ def load_projects(path: Path | str) -> tuple[ProjectRecord, ...]:
 
 
 def load_mesh(path: Path | str) -> dict[str, PeerRecord]:
-    """Peers from ``{"site-b.test": {"gateway": "127.0.0.1:19100", "name": "Site B"}}``. Raises `InvalidInput`."""
+    """Peers from JSON or TOML: ``{"site-b.test": {"gateway": "127.0.0.1:19100", "name": "Site B"}}``. Raises `InvalidInput`."""
     peers: dict[str, _Peer] = _decode(Path(path), dict[str, _Peer], "mesh")
     return {domain: PeerRecord(p.gateway, p.name, p.ocm_url) for domain, p in peers.items()}

@@ -89,11 +89,25 @@ class Index:
     """Use from one thread only, inside `transaction`."""
 
     def __init__(self, path: Path) -> None:
+        """Raises `Corrupt` for a file that is no index of this or an earlier version."""
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
+        try:
+            self._prepare(path)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise Corrupt(
+                f"the index {path} cannot be read: {error}",
+                hint="restore it, or move it away: the files stay",
+            ) from error
+        except Corrupt:
+            self._db.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise Corrupt(f"the index {path.name} was written by a newer gateway (format {found})", hint="upgrade cs3collab")
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
         if found == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
 
@@ -110,7 +124,8 @@ class Index:
             self._db.execute("COMMIT")
             raise
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 

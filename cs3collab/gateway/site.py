@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import secrets
+import sqlite3
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +19,12 @@ from cs3collab.gateway.config import GatewayConfig
 from cs3collab.gateway.index import Index, Node
 from cs3collab.gateway.peers import Peers
 from cs3collab.gateway.sessions import Sessions
+from cs3collab.gateway.status import INTERNAL, Refused
 from cs3collab.gateway.tokens import Tokens
 from cs3collab.gateway.tree import AREAS, Tree
 from cs3collab.gateway.users import Users
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -89,8 +94,12 @@ class Site:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
 
     def _transact(self, work: Callable[[], T]) -> T:
-        with self.index.transaction():
-            return work()
+        try:
+            with self.index.transaction():
+                return work()
+        except sqlite3.Error as error:
+            log.exception("the index failed")
+            raise Refused(INTERNAL, "the index failed") from error
 
     def _make_homes(self) -> None:
         for area, names in zip(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,7 +127,12 @@ def keep_version(view: View, node: Node) -> None:
     folder.mkdir(exist_ok=True)
     now = time.time_ns()
     key = f"{node.id}{VERSION_MARK}{datetime.fromtimestamp(now // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{now % 10**9:09d}Z"
-    os.link(view.tree.disk(node), folder / key, follow_symlinks=False)
+    try:
+        os.link(view.tree.disk(node), folder / key, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        shutil.copy2(view.tree.disk(node), folder / key, follow_symlinks=False)  # no hard links on this file system
     view.index.run("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", node.id, key, node.size, node.mtime_ns, node.etag)
 
 

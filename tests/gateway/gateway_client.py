@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,15 @@ USERS = [
 def code(response: Any) -> str:
     """``CODE_OK`` and so on, without the prefix."""
     return str(code_pb2.Code.Name(response.status.code)).removeprefix("CODE_")
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Waits for what is not told."""
+    async with asyncio.timeout(20):
+        while True:
+            if true():
+                return
+            await asyncio.sleep(0.01)
 
 
 def by_path(path: str) -> Any:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
-from gateway_client import Client, Sites, Started, by_id, by_path, code, opaque
+from gateway_client import Client, Sites, Started, by_id, by_path, code, opaque, until
 
 FILE = by_path("/users/id-einstein/a.txt")
 
@@ -64,6 +64,22 @@ async def test_the_length_must_be_as_said(einstein: Client) -> None:
     for body in (b"short", b"x" * 21):
         granted = await einstein.initiate(FILE, 20)
         assert (await einstein.send(granted, body))[0] == 400
+    assert (await einstein.stat(FILE)).etag == etag
+    assert await einstein.read(FILE) == b"whole"
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(site: Started, einstein: Client) -> None:
+    etag = await einstein.write(FILE, b"whole")
+    offer = (await einstein.initiate(FILE, 1000)).protocols[0]
+    host, port = offer.upload_endpoint.split("/")[2].split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"PUT /data HTTP/1.1\r\nHost: {host}\r\nX-Reva-Transfer: {offer.token}\r\nContent-Length: 1000\r\n\r\n"
+    writer.write(head.encode() + b"half")
+    await writer.drain()
+    uploads = site.root / ".cs3" / "uploads"
+    await until(lambda: bool(list(uploads.iterdir())))
+    writer.transport.abort()
+    await until(lambda: not list(uploads.iterdir()))
     assert (await einstein.stat(FILE)).etag == etag
     assert await einstein.read(FILE) == b"whole"
 
