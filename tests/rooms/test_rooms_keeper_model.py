@@ -13,10 +13,10 @@ from support.memory_storage import ALICE, BOB, Crash, Fault, Hook, MemorySite, M
 
 from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.room import Seat
-from cs3collab.types import Role
+from cs3collab.types import Role, User
 
 OPERATIONS = ["stat", "read", "write", "write", "set_lock", "refresh_lock"]
-EVENTS = ["nothing", "down", "lost", "foreign write", "crash", "lock broken", "lock stolen", "note refused"]
+EVENTS = ["nothing", "down", "lost", "foreign write", "foreign write", "crash", "lock broken", "lock stolen", "note refused"]
 MEANWHILE = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(EVENTS)), max_size=3)
 
 
@@ -57,7 +57,7 @@ class KeptFile(RuleBasedStateMachine):
             self.foreign -= set(self.typed)
 
     def unused(self, kind: str) -> str:
-        self.at += 0.4
+        self.at += 0.1  # conflict copies are named by the second
         return f"{kind} {self.at}"
 
     @precondition(lambda self: self.room)
@@ -70,10 +70,10 @@ class KeptFile(RuleBasedStateMachine):
         self.typed.append(cell)
 
     @precondition(lambda self: self.room)
-    @rule(
-        explicit=st.booleans(), meanwhile=st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(EVENTS)), max_size=3)
-    )
-    def save(self, explicit: bool, meanwhile: list[tuple[str, str]]) -> None:
+    @rule(typed=st.booleans(), explicit=st.booleans(), meanwhile=MEANWHILE)
+    def save(self, typed: bool, explicit: bool, meanwhile: list[tuple[str, str]]) -> None:
+        if typed:
+            self.type(who=0, dirty=False)
         for operation, event in meanwhile:
             self.site.inject(operation, self.event(event))
         keeper = self.room.keeper
@@ -95,7 +95,7 @@ class KeptFile(RuleBasedStateMachine):
             "crash": crash,
             "lock broken": lambda: self.site.steal_lock(self.id, None),
             "lock stolen": lambda: self.site.steal_lock(self.id, foreign_lock(self.at + 5)),
-            "note refused": self.disk_fails,
+            "note refused": lambda: setattr(self.disk, "refuses_meta", 1),
         }
         return events[name]
 
@@ -106,38 +106,24 @@ class KeptFile(RuleBasedStateMachine):
         self.wrote.add(content)
         self.site.overwrite(self.id, notebook_file(content))
 
-    @rule()
-    def lock_is_stolen_for_good(self) -> None:
-        self.site.steal_lock(self.id, foreign_lock(None))
-
-    @rule()
-    def lock_is_broken(self) -> None:
-        self.site.steal_lock(self.id, None)
-
     @rule(seconds=st.sampled_from([1.0, 30.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
         self.at += seconds
 
-    @rule(who=st.sampled_from([ALICE, BOB]), role=st.sampled_from(list(Role)))
-    def role_changes(self, who: Any, role: Role) -> None:
-        self.site.roles[who.key] = role
-
-    @rule(seen=st.booleans())
-    def folder_closes(self, seen: bool) -> None:
-        for user in (ALICE, BOB):
-            self.site.folder_roles[user.key] = Role.EDITOR if seen else Role.VIEWER
-
-    @rule()
-    def disk_fails(self) -> None:
-        self.disk.refuses_meta += 1
-
-    @rule()
-    def outage(self) -> None:
-        self.site.down = True
-
-    @rule()
-    def deletion(self) -> None:
-        self.site.delete(self.id)
+    @rule(kind=st.sampled_from(["lock", "role", "share", "folder", "outage", "deletion"]), who=st.sampled_from([ALICE, BOB]))
+    def trouble(self, kind: str, who: User) -> None:
+        """That lasts until it is healed."""
+        match kind:
+            case "lock":
+                self.site.steal_lock(self.id, foreign_lock(None))
+            case "role" | "share":
+                self.site.roles[who.key] = Role.VIEWER if kind == "role" else Role.NONE
+            case "folder":
+                self.site.folder_roles[who.key] = Role.VIEWER
+            case "outage":
+                self.site.down = True
+            case "deletion":
+                self.site.delete(self.id)
 
     @precondition(lambda self: self.room)
     @rule()
@@ -151,11 +137,11 @@ class KeptFile(RuleBasedStateMachine):
         self.run(self.room.tasks.cancel())
         self.room = None
 
+    @precondition(lambda self: self.room is None)
     @rule()
     def restart(self) -> None:
-        if self.room is None:
-            self.heal()
-            self.open()
+        self.heal()
+        self.open()
 
     @rule()
     def heal(self) -> None:
