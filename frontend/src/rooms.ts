@@ -28,6 +28,7 @@ export class Room implements IRoom, ISocketListener {
     sharedModel.ydoc.on(
       'update',
       (_update: Uint8Array, _origin: unknown, _doc: Doc, transaction: Transaction) => {
+        this._stray ||= transaction.local && this._state.status?.role !== 'editor';
         if (isEdit(transaction, stateMap)) {
           this._feed({ type: 'edited' });
         }
