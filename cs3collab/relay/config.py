@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -115,3 +116,13 @@ def resolve_paths(config: RelayConfig, base: Path) -> None:
         for name in names:
             if part is not None and getattr(part, name):
                 setattr(part, name, str(base / getattr(part, name)))
+
+
+def dump(config: RelayConfig) -> str:
+    """`config` as TOML that `load` reads. JSON's strings, numbers and booleans are TOML's too."""
+    tables = msgspec.to_builtins(config)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in tables.items() if not isinstance(value, dict | None)]
+    for name, table in tables.items():
+        if isinstance(table, dict) and table:
+            lines += ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"

@@ -101,6 +101,8 @@ class Registry:
         channel = await link.attach(admitted.target, admitted.credentials)
         try:
             room = await self._room(channel.room, lambda: self._open_replica(channel, link))
+            if isinstance(room, Replica):
+                await room.follow()
         except BaseException:
             channel.close()
             raise

@@ -46,6 +46,7 @@ class Replica(Room):
     ) -> None:
         super().__init__(room_id, name=name, document=document, status=status, limits=limits)
         self._upstream = upstream
+        self._followed = False
         self._history: list[bytes] = []
         self._history_bytes = 0
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue(maxsize=100_000)
@@ -56,6 +57,7 @@ class Replica(Room):
         await self.document.load([snapshot.update])
         self._remember(snapshot.update)
         self.status = status
+        self._followed = True
         self.tasks.start(self._apply_incoming())
         self.tasks.start(self._compare_for_ever())
 
@@ -99,6 +101,14 @@ class Replica(Room):
 
     def left(self, seat: Seat) -> None:
         seat.backing.close()
+        if not self.seats:
+            self._followed = False
+            self._say(self.presence.leave(REMOTE), None)
+
+    async def follow(self) -> None:
+        """The authority tells its news only while somebody sits here; who comes after a pause has to be brought up to date."""
+        if not self._followed:
+            await self.resync()
 
     def awareness(self, seat: Seat, update: bytes) -> None:
         super().awareness(seat, update)
@@ -154,6 +164,7 @@ class Replica(Room):
         if await self.document.apply(snapshot.update) is Applied.CHANGED:
             self._remember(snapshot.update)
             self.broadcast(None, snapshot.position, snapshot.update, "")
+        self._followed = True
         self.status = status
         self.set_status(online=True)
         for outlet in list(self._outlets):
@@ -171,7 +182,7 @@ class Replica(Room):
     async def _compare_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self.limits.anti_entropy_s)
-            if self.status.online and self._incoming.empty():
+            if self._followed and self.status.online and self._incoming.empty():
                 await self.resync()
 
     async def _start_over(self, error: CollabError) -> None:

@@ -1,0 +1,75 @@
+"""The main job with real processes: two sites, two relays, two Jupyter servers, one notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cs3collab import client
+from cs3collab.types import Role
+from support.relays import FAST, RelayProcess, relay_of
+from support.sites import JupyterServer, Site, jupyter_server, share_ocm, two_sites
+
+
+
+def notebook(*sources: str) -> bytes:
+    cells = [
+        {"id": f"cell-{n}", "cell_type": "code", "source": s, "metadata": {}, "outputs": [], "execution_count": None}
+        for n, s in enumerate(sources)
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+@dataclass
+class World:
+    a: Site
+    b: Site
+    relay_a: RelayProcess
+    relay_b: RelayProcess
+    owner: JupyterServer
+    editor: JupyterServer
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """einstein at a.example owns n.ipynb, marie at b.example may edit it."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        a, b = await enter(two_sites(tmp_path))
+        await a.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
+        await share_ocm(a, b, "einstein", "marie", "n.ipynb", Role.EDITOR)
+        relay_a = await enter(relay_of(a, tmp_path / "relay-a", limits=FAST))
+        relay_b = await enter(relay_of(b, tmp_path / "relay-b", relays={a.name: relay_a.url}, limits=FAST))
+        owner = await enter(jupyter_server(a, "einstein", relay=relay_a.url, app="jupyter_server"))
+        editor = await enter(jupyter_server(b, "marie", relay=relay_b.url, app="jupyter_server"))
+        yield World(a, b, relay_a, relay_b, owner, editor)
+
+
+async def test_both_see_what_both_type_and_the_file_holds_it(world: World) -> None:
+    async with (
+        client.open(world.owner.url, "n.ipynb", token=world.owner.token) as here,
+        client.open(world.editor.url, "Shares/n.ipynb", token=world.editor.token) as there,
+    ):
+        for n in range(20):
+            left, right = here.shared.ycells[0]["source"], there.shared.ycells[0]["source"]
+            left += f"\nhere {n}"
+            right.insert(0, f"there {n}\n")
+            await asyncio.sleep(0)
+        await asyncio.gather(here.durable(), there.durable())
+        await here.until(lambda nb: str(nb.ycells[0]["source"]).count("there") == 20)
+        await there.until(lambda nb: str(nb.ycells[0]["source"]).count("here") == 40)
+        text = str(here.shared.ycells[0]["source"])
+        assert text == str(there.shared.ycells[0]["source"])
+        assert all(text.count(f"\nhere {n}") >= 1 for n in range(20))
+        await there.until_status(lambda s: s["savedPosition"] == s["position"] and not s["problem"])
+    saved = nbformat.reads((await world.a.read("einstein", "n.ipynb")).decode(), as_version=4)
+    nbformat.validate(saved)
+    assert saved.cells[0].source == text
+    assert saved.cells[1].source == "y = 2"
