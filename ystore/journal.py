@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,24 @@ async def _in(pool: ThreadPoolExecutor, function: Callable[..., T], args: tuple[
         running = asyncio.get_running_loop().run_in_executor(pool, function, *args)
     except RuntimeError as error:
         raise StoreClosed("the journal is closed") from error
-    return await running
+    return await finished(running)
+
+
+async def finished(work: Awaitable[T]) -> T:
+    """The result of `work`, which goes on to its end when the caller is cancelled, and the caller with it.
+
+    A thread cannot be cancelled: who went on without it would meet it in the files, or remember other files than there are.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # so that nobody is told it was not looked at
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from ystore.blobs import BlobStore
 from ystore.directory import Directory, Report, pack_segment
 from ystore.errors import PositionGone, StoreClosed, StoreError, StoreUnavailable
 from ystore.failpoints import hit
-from ystore.journal import Journal, Log, LogFile
+from ystore.journal import Journal, Log, LogFile, finished
 from ystore.record import Record
 from ystore.segment import Info
 from ystore.shipping import Shipper
@@ -358,8 +358,11 @@ class Store:
         """Log files become segments. Hold `_objects`."""
         await self._log.retire()
         while self._logs:
-            self._sealed.append(await self._journal.disk(self._place.seal, self._logs[0]))
-            del self._logs[0]
+            await finished(self._seal_first())
+
+    async def _seal_first(self) -> None:
+        self._sealed.append(await self._journal.disk(self._place.seal, self._logs[0]))
+        del self._logs[0]
 
     async def flush(self) -> None:
         """Ships what the blob store takes within ``flush_s``. What it refuses is not raised here: `status` says it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pycrdt import Doc, Map, Text
 
-from ystore import PoisonedRecord, PositionGone, Store, StoreLocked, StoreUnavailable, Tuning
+from ystore import MemoryBlobs, PoisonedRecord, PositionGone, Store, StoreLocked, StoreUnavailable, Tuning
 from ystore.testing import QUICK, update
 
 HOLD = """
@@ -208,3 +208,43 @@ async def test_many_reopenings_add_up(tmp_path: Path) -> None:
     async with await Store.open(tmp_path) as store:
         assert [r.position async for r in store.records()] == list(range(1, 13))
         assert store.report.notes == []
+
+
+async def test_whoever_is_cancelled_leaves_the_store_whole(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path, MemoryBlobs()) as store:
+        for n in range(40):
+            await store.append(update(n))
+            work = (store.flush, store.compact, lambda n=n: store.set_meta({"n": str(n)}))[n % 3]
+            task = asyncio.ensure_future(work())
+            for _ in range(n // 3):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert [r.position async for r in store.records(after=n - 3)][-1] == n + 1
+        meta = dict(store.meta)
+    async with await Store.open(tmp_path) as store:
+        assert dict(store.meta) == meta
+        assert [r.update async for r in store.records()] == [update(n) for n in range(40)]
+        assert keys(await store.load()) == {str(n) for n in range(40)}
+
+
+async def test_an_append_on_its_way_stays_in_the_lineage_it_was_made_for(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path) as store:
+        first = asyncio.create_task(store.append(update(0)))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(store.append(update(n))) for n in range(1, 6)]
+        await asyncio.sleep(0)
+        old, resetting = store.lineage, asyncio.create_task(store.reset())
+        await asyncio.sleep(0)
+        late = await asyncio.gather(store.append(update(9)), return_exceptions=True)
+        await resetting
+        assert await asyncio.gather(first, *others) == [1, 2, 3, 4, 5, 6]
+        assert [type(error) for error in late] == [StoreUnavailable], "it belongs to neither"
+        assert store.position == 0
+        assert [u async for u in store.updates()] == []
+    kept = b"".join(path.read_bytes() for path in old_files(tmp_path, old))
+    assert all(f"<{n}>".encode() in kept for n in range(6))
+
+
+def old_files(root: Path, lineage: str) -> list[Path]:
+    return list((root / "old" / lineage).glob("*.ylog"))
