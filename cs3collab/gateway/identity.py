@@ -12,14 +12,14 @@ from cs3.identity.user.v1beta1 import resources_pb2 as identity
 from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
 
 from cs3collab.errors import NotAuthenticated
-from cs3collab.gateway import access
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
+from cs3collab.gateway.rights import expired, is_editor
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import INTERNAL, INVALID_ARGUMENT, Refused, denied, not_found
 from cs3collab.gateway.tokens import EDITOR, OWNER_SCOPE, ocm_scope, scoped_share
 from cs3collab.gateway.users import same
-from cs3collab.gateway.view import View, expired
+from cs3collab.gateway.view import View
 
 TYPES: Final = ("appauth", "basic", "bearer", "machine", "ocmshares", "serviceaccounts")
 
@@ -93,7 +93,7 @@ def _ocm_share(site: Site, share_id: str, secret: str) -> Fields:
     share = ocm.Share.FromString(row[0]) if row else None
     if share is None or not secret or not same(share.token, secret) or expired(share):
         raise Refused(INTERNAL, "auth: no such share, or another secret")
-    editor = any(access.is_editor(m.webdav_options.permissions) for m in share.access_methods)
+    editor = is_editor(share)
     rid = share.resource_id
     grantee = share.grantee.user_id
     user = identity.User(

@@ -12,9 +12,10 @@ from cs3.ocm.provider.v1beta1 import resources_pb2 as provider
 
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
+from cs3collab.gateway.rights import expired
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import ALREADY_EXISTS, INVALID_ARGUMENT, Refused, not_found
-from cs3collab.gateway.view import View, expired
+from cs3collab.gateway.view import View
 
 INVITE_LIFETIME_S: Final = 86400
 

@@ -13,6 +13,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3collab.gateway import access, mesh
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
+from cs3collab.gateway.rights import is_editor
 from cs3collab.gateway.sharing import check_permissions
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import ALREADY_EXISTS, INVALID_ARGUMENT, Refused, not_found
@@ -68,10 +69,6 @@ def _create(view: View, request: Any) -> tuple[Any, dict[str, Any]]:
     if not made:
         raise Refused(ALREADY_EXISTS, "it is shared with them already")
     return share, _invitation(view, share, node.is_dir)
-
-
-def is_editor(share: Any) -> bool:
-    return any(access.is_editor(way.webdav_options.permissions) for way in share.access_methods)
 
 
 def _rights(share: Any) -> list[str]:

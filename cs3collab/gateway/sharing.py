@@ -13,8 +13,9 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3collab.gateway.config import is_name
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
+from cs3collab.gateway.rights import grantee_keys
 from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Refused, denied, not_found
-from cs3collab.gateway.view import View, grantee_keys, timestamp
+from cs3collab.gateway.view import View, timestamp
 
 _FOLDER_ONLY = ("create_container", "delete", "move")
 

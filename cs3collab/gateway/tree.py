@@ -107,11 +107,12 @@ class Tree:
             info = os.lstat(self.disk(parent) / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return self._seen(parent, name, info)
+        return self._seen(parent, name, info, self.index.child(parent.id, name))
 
     def children(self, parent: Node) -> list[Node]:
         """All children as they are on disk now, by name."""
         found = []
+        known = {node.name: node for node in self.index.children(parent.id)}
         with os.scandir(self.disk(parent)) as entries:
             for entry in entries:
                 if not is_name(entry.name) or (parent.id == ROOT_ID and entry.name not in AREAS):
@@ -120,7 +121,7 @@ class Tree:
                     info = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if node := self._seen(parent, entry.name, info):
+                if node := self._seen(parent, entry.name, info, known.get(entry.name)):
                     found.append(node)
         return sorted(found, key=lambda node: node.name)
 
@@ -144,11 +145,11 @@ class Tree:
             return self.find(node_id)
         raise not_found()
 
-    def _seen(self, parent: Node, name: str, info: os.stat_result) -> Node | None:
+    def _seen(self, parent: Node, name: str, info: os.stat_result, node: Node | None) -> Node | None:
+        """`node` is what the index has under that name."""
         is_dir = stat.S_ISDIR(info.st_mode)
         if not is_dir and not stat.S_ISREG(info.st_mode):
             return None
-        node = self.index.child(parent.id, name)
         if node is not None and node.is_dir != is_dir:
             self.index.forget(node)
             node = None
@@ -184,7 +185,7 @@ class Tree:
         path = self.disk(parent) / name
         path.mkdir()
         sync_dir(path.parent)
-        node = self._seen(parent, name, os.lstat(path))
+        node = self._seen(parent, name, os.lstat(path), self.index.child(parent.id, name))
         if node is None:
             raise Refused(FAILED_PRECONDITION, "the folder vanished")
         self.settle(parent)

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from cs3.identity.user.v1beta1 import resources_pb2 as identity
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
-from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2
 
@@ -21,6 +20,7 @@ from cs3collab.gateway import access
 from cs3collab.gateway.access import Caller, Permissions, require
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import Held
+from cs3collab.gateway.rights import Rights, expired, grantee_keys
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED, Refused, not_found
 from cs3collab.gateway.tree import ROOT_ID
@@ -32,12 +32,6 @@ SHARES_ID: Final = "a0ca6a90-a365-4782-871e-d44447bbc668"
 OCM_AREA: Final = "ocm"
 OCM_ID: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
 """Reva's fixed storage id of what other sites shared; `cs3collab.gateway.remote` answers for it."""
-
-_MEMBERS: Final[dict[str, Permissions]] = {
-    "manager": access.MANAGER,
-    "editor": access.FOLDER_EDITOR,
-    "viewer": access.VIEWER,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,8 @@ class View:
         self.caller = caller
         self.tree = site.tree
         self.index = site.index
+        self._rights = Rights(site, caller)
+        self._owners: dict[str, Any] = {}
 
     # References
 
@@ -183,52 +179,7 @@ class View:
 
     def held(self, node: Node) -> Permissions:
         """What the caller may do with `node`."""
-        if self.caller.share_id:
-            return self._held_by_ocm(node)
-        if self.caller.service:
-            return access.MANAGER
-        if not self.caller.local:
-            return access.NOTHING
-        chain = self.tree.ancestors(node)
-        if len(chain) <= 2:
-            return access.VISIT
-        area, top = chain[-2].name, chain[-3].name
-        if area == "users" and top == self.caller.opaque_id:
-            return access.MANAGER
-        granted = self._member(top) if area == "projects" else access.NOTHING
-        return granted | self._shared(chain)
-
-    def _member(self, project: str) -> Permissions:
-        for record in self.site.config.projects:
-            if record.name == project:
-                return _MEMBERS.get(record.members.get(self.caller.opaque_id, ""), access.NOTHING)
-        return access.NOTHING
-
-    def _shared(self, chain: list[Node]) -> Permissions:
-        rows = self.index.rows(
-            "SELECT proto FROM shares WHERE grantee IN (SELECT value FROM json_each(?)) "
-            "AND node IN (SELECT value FROM json_each(?))",
-            json.dumps(grantee_keys(self.caller)),
-            json.dumps([node.id for node in chain]),
-        )
-        granted = access.NOTHING
-        for (proto,) in rows:
-            share = sharing.Share.FromString(proto)
-            if not expired(share):
-                granted |= access.bits(share.permissions.permissions)
-        return granted
-
-    def _held_by_ocm(self, node: Node) -> Permissions:
-        row = self.index.one("SELECT node, proto FROM ocm_shares WHERE id = ?", self.caller.share_id)
-        if row is None:
-            return access.NOTHING
-        share = ocm.Share.FromString(row[1])
-        if expired(share) or all(above.id != row[0] for above in self.tree.ancestors(node)):
-            return access.NOTHING
-        # the lesser of what the token says and what the share gives now: a downgrade must not wait for the token to expire
-        editor = self.caller.editor and any(access.is_editor(m.webdav_options.permissions) for m in share.access_methods)
-        shared = self.index.node(row[0])
-        return access.role(editor, is_dir=bool(shared and shared.is_dir))
+        return self._rights.of(node)
 
     def shared_root(self, node: Node) -> bool:
         """Is `node` the top of what the caller sees, so that it is not theirs to move or delete?"""
@@ -242,6 +193,11 @@ class View:
 
     def owner(self, node: Node) -> Any:
         """Of the space: its user, or a space owner for a project."""
+        if node.space not in self._owners:
+            self._owners[node.space] = self._owner(node)
+        return self._owners[node.space]
+
+    def _owner(self, node: Node) -> Any:
         space = self.index.node(node.space)
         area = self.index.node(space.parent) if space else None
         if space and area and area.name == "users":
@@ -326,15 +282,6 @@ def split(path: str) -> list[str]:
     if ".." in names:
         raise Refused(INVALID_ARGUMENT, "a path must not contain ..")
     return names
-
-
-def grantee_keys(caller: Caller) -> list[str]:
-    """Under what the shares with this caller are kept."""
-    return [f"user:{caller.user.id.opaque_id}", *(f"group:{group}" for group in caller.user.groups)]
-
-
-def expired(share: Any) -> bool:
-    return bool(share.HasField("expiration") and share.expiration.seconds <= time.time())
 
 
 def timestamp(ns: int) -> Any:
