@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,7 @@ from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Role, User
 
+pytestmark = pytest.mark.timeout(300)  # a failure is shrunk before it is shown
 OPERATIONS = ["stat", "read", "write", "write", "set_lock", "refresh_lock"]
 EVENTS = ["nothing", "down", "lost", "foreign write", "foreign write", "crash", "lock broken", "lock stolen", "note refused"]
 MEANWHILE = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(EVENTS)), max_size=3)
