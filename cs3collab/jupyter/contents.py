@@ -75,6 +75,11 @@ class CS3ContentsManager(AsyncContentsManager):
     def _default_checkpoints_class(self) -> type[CS3Checkpoints]:
         return CS3Checkpoints
 
+    @default("files_handler_params")
+    def _default_files_handler_params(self) -> dict[str, str]:
+        # jupyter_server's FilesHandler asks this manager, but its base class does not start without a folder
+        return {"path": ""}
+
     @default("notary")
     def _notary_default(self) -> NotebookNotary:
         return self._notary_thread.open(parent=self)

@@ -22,8 +22,11 @@ Problem = dict[str, Any]
 def parse(content: bytes, path: str) -> tuple[Any, Problem]:
     """A notebook of any version as a version 4 node. An invalid one is read, with the problem.
 
-    Raises `InvalidInput` for no notebook.
+    An empty file is a notebook without cells, as for a room: other programs make new notebooks so. Raises `InvalidInput` for
+    no notebook.
     """
+    if not content.strip():
+        return nbformat.v4.new_notebook(), {}
     problem: Problem = {}
     try:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4, capture_validation_error=problem)

@@ -107,8 +107,8 @@ async def test_the_wrong_type_is_400(home, einstein):
 
 @pytest.mark.parametrize(
     "content",
-    [b"no json", b"[]", b'{"a": 1}', b"\xff\xfe", b"", b'{"cells": [], "nbformat": "four"}'],
-    ids=["text", "list", "other json", "binary", "empty", "odd version"],
+    [b"no json", b"[]", b'{"a": 1}', b"\xff\xfe", b'{"cells": [], "nbformat": "four"}'],
+    ids=["text", "list", "other json", "binary", "odd version"],
 )
 async def test_a_file_that_is_no_notebook_is_400_and_untouched(home, einstein, content):
     await home.put("einstein", "x.ipynb", content)
@@ -117,6 +117,27 @@ async def test_a_file_that_is_no_notebook_is_400_and_untouched(home, einstein, c
     assert await home.read("einstein", "x.ipynb") == content
     as_file = await einstein.get("x.ipynb", type="file")
     assert as_file["format"] == ("base64" if content == b"\xff\xfe" else "text")
+
+
+async def test_an_empty_file_opens_as_a_notebook_without_cells_and_is_not_rewritten(home, einstein):
+    await home.put("einstein", "new.ipynb", b"")
+    assert (await einstein.get("new.ipynb"))["content"]["cells"] == []
+    assert await home.read("einstein", "new.ipynb") == b""
+
+
+async def test_trust_is_given_by_this_person_and_kept(home, einstein):
+    output = {"output_type": "display_data", "data": {"text/html": "<b>x</b>"}, "metadata": {}}
+    cell = {"cell_type": "code", "execution_count": 1, "id": "one", "metadata": {}, "outputs": [output], "source": "x"}
+    foreign = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    await home.put("einstein", "theirs.ipynb", json.dumps(foreign).encode())
+
+    async def trusted():
+        return (await einstein.get("theirs.ipynb"))["content"]["cells"][0]["metadata"].get("trusted")
+
+    assert not await trusted()
+    await einstein.trust_notebook("theirs.ipynb")
+    assert await trusted()
+    assert json.loads(await home.read("einstein", "theirs.ipynb")) == foreign
 
 
 async def test_an_old_notebook_opens_in_todays_form_and_is_not_rewritten(home, einstein):

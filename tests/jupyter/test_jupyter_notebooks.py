@@ -36,7 +36,7 @@ def test_a_damaged_but_readable_notebook_is_read_with_the_problem():
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff", b"null", b"[1]", b"{}", b'{"nbformat": 99}', b'{"nbformat": 4, "cells": 3}', b'{"nbformat": [4]}']
+    "content", [b"\xff", b"null", b"[1]", b"{}", b'{"nbformat": 99}', b'{"nbformat": 4, "cells": 3}', b'{"nbformat": [4]}']
 )
 def test_what_is_no_notebook(content):
     with pytest.raises(InvalidInput, match=r"x\.ipynb"):

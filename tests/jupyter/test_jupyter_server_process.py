@@ -33,9 +33,11 @@ async def test_a_stock_server_lists_opens_and_saves_on_cs3(home):
         await makes_moves_copies_and_deletes(server)
         await restores_a_checkpoint(home, server)
         await knows_who_and_which(home, server)
+        await serves_downloads_and_exports(server)
         printed = server.tail(10**6)
         assert "einstein-secret" not in printed
         assert "Traceback" not in printed
+        await starts_a_kernel(server)  # last, for a kernel that is ended at once prints a traceback
 
 
 async def lists_and_opens(server):
@@ -94,6 +96,21 @@ async def knows_who_and_which(home, server):
     status, told = await server.request("GET", "api/fileid/id?path=fit.ipynb")
     file_id = (await (await home.files("einstein")).stat(await home.ref("einstein", "fit.ipynb"))).id.file_id
     assert (status, told) == (200, {"id": file_id, "path": "fit.ipynb"})
+
+
+async def serves_downloads_and_exports(server):
+    status, raw = await server.request("GET", "files/fit.ipynb")
+    assert (status, raw["nbformat"]) == (200, 4)
+    status, page = await server.request("GET", "nbconvert/html/fit.ipynb")
+    assert status == 200, page
+    assert "<html" in page
+
+
+async def starts_a_kernel(server):
+    body = {"path": "Shares/hers.ipynb", "type": "notebook", "name": "hers.ipynb", "kernel": {"name": "python3"}}
+    status, session = await server.request("POST", "api/sessions", body)
+    assert status == 201, session
+    assert (await server.request("DELETE", f"api/sessions/{session['id']}"))[0] == 204
 
 
 async def test_uploads_in_chunks_through_the_rest_api(home):
