@@ -5,6 +5,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { ServerConnection } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { Loading } from './loading';
 import { RoomStatusTracker } from './rooms';
 import { listenedWebSocket } from './socket';
 import { IRoomStatusTracker } from './tokens';
@@ -30,28 +31,33 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
     'Makes the stock document provider and listens to what the server says about saving and roles.',
   optional: [ITranslator],
   provides: IDocumentProviderFactory,
-  activate: (app: JupyterFrontEnd, translator: ITranslator | null) => ({
-    create: options => {
-      const settings = options.serverSettings ?? ServerConnection.makeSettings();
-      const room = tracker.open(options.model);
-      const made = new WebSocketProvider({
-        url: options.url,
-        path: options.path,
-        contentType: options.contentType,
-        format: options.format,
-        model: options.model,
-        user: options.user,
-        translator: (translator ?? nullTranslator).load('jupyter_collaboration'),
-        serverSettings: { ...settings, WebSocket: listenedWebSocket(settings.WebSocket, room) },
-        onConflictSaveAs: async () => {
-          await app.commands.execute('docmanager:save-as');
-        },
-        onConflictRevert: async () => {
-          await app.commands.execute('docmanager:reload');
-        }
-      });
-      room.onGap = () => void made.reconnect();
-      return made;
-    }
-  })
+  activate: (app: JupyterFrontEnd, translator: ITranslator | null) => {
+    const trans = (translator ?? nullTranslator).load('jupyter_collaboration');
+    const loading = new Loading(trans.__('Loading'));
+    return {
+      create: options => {
+        const settings = options.serverSettings ?? ServerConnection.makeSettings();
+        const room = tracker.open(options.model);
+        const made = new WebSocketProvider({
+          url: options.url,
+          path: options.path,
+          contentType: options.contentType,
+          format: options.format,
+          model: options.model,
+          user: options.user,
+          translator: trans,
+          serverSettings: { ...settings, WebSocket: listenedWebSocket(settings.WebSocket, room) },
+          onConflictSaveAs: async () => {
+            await app.commands.execute('docmanager:save-as');
+          },
+          onConflictRevert: async () => {
+            await app.commands.execute('docmanager:reload');
+          }
+        });
+        room.onGap = () => void made.reconnect();
+        loading.add(made.ready, new Promise(resolve => options.model.disposed.connect(resolve)));
+        return made;
+      }
+    };
+  }
 };
