@@ -46,11 +46,11 @@ test-all: test test-slow test-e2e ## Every test
 
 .PHONY: lint
 lint: setup ## Style, types, and the rings of imports
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	npm run --silent lint
+	@failed=0; \
+	for tool in "ruff check" "ruff format --check" mypy lint-imports "npm run --silent lint"; do \
+		echo "$$tool"; $$tool || failed=1; \
+	done; \
+	exit $$failed  # after the first complaint the others are still worth reading
 
 .PHONY: format
 format: setup ## Rewrite the code in the project's style
