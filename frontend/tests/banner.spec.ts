@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 beforeAll(() => {
   // jsdom has no drag and drop, a class of which @lumino/dragdrop extends at import
-  globalThis.DragEvent ??= class extends MouseEvent {} as typeof DragEvent;
+  Object.assign(globalThis, { DragEvent: class extends MouseEvent {} });
 });
 
 describe('the banner', () => {
