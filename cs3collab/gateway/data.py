@@ -37,6 +37,8 @@ _UPLOAD_STATUS: Final = {
 
 
 class DataEndpoint:
+    """``/data``, where InitiateFileUpload and InitiateFileDownload point to."""
+
     def __init__(self, site: Site) -> None:
         self._site = site
 

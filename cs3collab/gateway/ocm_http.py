@@ -77,6 +77,8 @@ class _Notice(msgspec.Struct, rename="camel"):
 
 
 class OCMEndpoint:
+    """``/ocm/...``; bodies are bounded by the HTTP application's limit."""
+
     def __init__(self, site: Site) -> None:
         self._site = site
 

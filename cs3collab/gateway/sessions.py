@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -45,36 +46,40 @@ class Download:
 
 
 class Sessions:
-    """Used from the event loop and from the index thread; single dict operations only, so it needs no lock."""
+    """Used from the event loop and from the index thread."""
 
     def __init__(self, lifetime_s: int) -> None:
         self._lifetime_s = lifetime_s
+        self._lock = threading.Lock()
         self._open: dict[str, tuple[float, Upload | Download]] = {}
 
     def add(self, session: Upload | Download) -> str:
         """Raises RESOURCE_EXHAUSTED past `MOST`."""
         now = time.monotonic()
-        while self._open:
-            oldest = next(iter(self._open))
-            if self._open[oldest][0] > now:
-                break
-            self._open.pop(oldest, None)
-        if len(self._open) >= MOST:
-            raise Refused(RESOURCE_EXHAUSTED, "too many open transfers")
-        key = uuid.uuid4().hex
-        self._open[key] = (now + self._lifetime_s, session)
+        with self._lock:
+            while self._open:
+                oldest = next(iter(self._open))
+                if self._open[oldest][0] > now:
+                    break
+                del self._open[oldest]
+            if len(self._open) >= MOST:
+                raise Refused(RESOURCE_EXHAUSTED, "too many open transfers")
+            key = uuid.uuid4().hex
+            self._open[key] = (now + self._lifetime_s, session)
         return key
 
     def get(self, key: str) -> Upload | Download:
         """Raises NOT_FOUND for what is done, expired or forgotten."""
-        found = self._open.get(key)
+        with self._lock:
+            found = self._open.get(key)
         if found is None:
             raise not_found("no such transfer")
         return found[1]
 
     def take(self, key: str) -> Upload | Download:
         """`get`, for one caller only."""
-        found = self._open.pop(key, None)
+        with self._lock:
+            found = self._open.pop(key, None)
         if found is None:
             raise not_found("no such transfer")
         return found[1]

@@ -49,6 +49,8 @@ class Place:
 
 
 class View:
+    """Made for one request. Every refusal is a `Refused` with the CS3 code."""
+
     def __init__(self, site: Site, caller: Caller) -> None:
         self.site = site
         self.caller = caller
