@@ -28,8 +28,8 @@ _DEADLY_LOADS = 2
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
 _WATCH_S = 1.0
-_PATIENCE = 1.5
-"""A worker ends itself after the time limit of a request; one that does not even do that is killed after this many times it."""
+_GRACE_S = 30.0
+"""A worker ends itself after the time limit of a request; one that does not even do that is killed so much later."""
 
 
 class WorkerPool:
@@ -125,7 +125,7 @@ class WorkerPool:
         while True:
             await asyncio.sleep(_WATCH_S)
             for slot in self._slots:
-                if slot.process is not None and slot.process.stuck_s > _PATIENCE * self.limits.worker_timeout_s:
+                if slot.process is not None and slot.process.stuck_s > self.limits.worker_timeout_s + _GRACE_S:
                     slot.process.kill()
                 for document in slot.documents.values():
                     document.recent.forget()
@@ -209,7 +209,7 @@ class _PoolSlot(Slot):
             self._restore(document)
 
     def _restore(self, document: WorkerDocument) -> None:
-        if document.number not in self._restoring:
+        if (task := self._restoring.get(document.number)) is None or task.done():
             task = self._restoring[document.number] = self._pool.run(self._restored(document))
             task.add_done_callback(lambda done: self._forget(document.number, done))
 

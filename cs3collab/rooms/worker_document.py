@@ -105,7 +105,7 @@ class WorkerDocument:
         self.restoring: Call | None = None
         self.deadly_loads = 0
         self.recent = Recent()
-        self._loaded = False
+        self._filled = False
         self._waiting_bytes = 0
         self._reload = reload
         self._slot = slot
@@ -191,20 +191,21 @@ class WorkerDocument:
 
     def _note(self, request: Request, reply: Reply) -> None:
         if request.op is Op.LOAD:
-            self._loaded = True
             self.recent.begin(request.updates)
         elif request.op is Op.SEED:
-            self._loaded = True
             self.recent.begin([reply.data])
         elif request.op is Op.APPLY and reply.text != Applied.KNOWN.value:
             self.recent.add(request.data)
         elif request.op is Op.MARK_SAVED and reply.data:
             self.recent.add(reply.data)
+        else:
+            return
+        self._filled = True
 
     async def base(self) -> list[bytes]:
         """What a new worker loads before the calls go on. Raises `Unavailable` when the history cannot be read."""
         first = next(iter(self.calls.values()), None)
-        if not self._loaded or (first is not None and first.request.op in _OPENS):
+        if not self._filled or (first is not None and first.request.op in _OPENS):
             return []
         try:
             async with asyncio.timeout(self._limits.request_timeout_s):

@@ -17,7 +17,9 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from cs3collab.errors import CollabError
@@ -40,13 +42,17 @@ class Server:
     Only renders, which take longest and change nothing, go on beside the rest, each in a fork with the document as it was then.
     """
 
-    def __init__(self, sock: socket.socket, cell: mmap.mmap, timeout_s: float, new_document: NewDocument = YDocument) -> None:
+    def __init__(
+        self, sock: socket.socket, cell: mmap.mmap, timeout_s: float, new_document: NewDocument, warm_up: Callable[[], None]
+    ) -> None:
         self._sock = sock
         self._cell = cell
         self._timeout_s = timeout_s
         self._new_document = new_document
         self._documents: dict[int, YDocument] = {}
         self._renderers: list[Renderer] = []
+        self._warming = threading.Thread(target=warm_up, daemon=True)
+        self._warming.start()
 
     def run(self) -> None:
         """Until the parent closes the socket, or dies."""
@@ -79,17 +85,19 @@ class Server:
 
     def _carry_out(self, request: Request) -> bytes:
         """The reply's frame, empty when it comes later."""
+        forks = request.op is Op.RENDER and len(self._renderers) < _MAX_RENDERERS
+        if forks:
+            self._warming.join()  # no thread must live beside a fork, and no fork should import by itself
         _CELL.pack_into(self._cell, 0, request.id)
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)  # its default action ends the process
-        try:
-            if request.op is Op.RENDER and len(self._renderers) < _MAX_RENDERERS:
-                preload()  # here, or every fork would do it again
-                self._renderers.append(Renderer(request, self._reply, self._timeout_s, [self._sock, *self._renderers]))
-                return b""
-            return frame(self._reply(request))
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _CELL.pack_into(self._cell, 0, 0)
+        if forks:
+            self._renderers.append(Renderer(request, self._reply, self._timeout_s, [self._sock, *self._renderers]))
+            reply = b""
+        else:
+            reply = frame(self._reply(request))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _CELL.pack_into(self._cell, 0, 0)
+        return reply
 
     def _reply(self, request: Request) -> Reply:
         try:
@@ -124,7 +132,7 @@ class Server:
 
 
 def preload() -> None:
-    """Imports what notebooks need, which takes a second."""
+    """Imports what notebooks need, which takes a second that edits need not wait for."""
     import jupyter_ydoc  # noqa: F401
 
     from cs3collab.merge import notebook  # noqa: F401
@@ -139,7 +147,7 @@ def confine() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def main(arguments: list[str], new_document: NewDocument = YDocument) -> None:
+def main(arguments: list[str], new_document: NewDocument = YDocument, warm_up: Callable[[], None] = preload) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     faulthandler.enable()
@@ -148,11 +156,12 @@ def main(arguments: list[str], new_document: NewDocument = YDocument) -> None:
     cell = mmap.mmap(int(arguments[1]), _CELL.size)
     try:
         sock.sendall(frame(Reply(0, 0)))
-        if not select.select([sock], [], [], 0)[0]:  # nothing to do yet: a spare warms up
-            preload()
-        Server(sock, cell, float(arguments[2]), new_document).run()
+        Server(sock, cell, float(arguments[2]), new_document, warm_up).run()
     except (BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
+    except BaseException:  # noqa: BLE001 - pyo3's PanicException is no Exception
+        traceback.print_exc()
+        os._exit(70)  # without a clean-up, which would touch the document that panicked
 
 
 if __name__ == "__main__":
