@@ -149,11 +149,10 @@ class YSocket:
     async def _save(self, number: int) -> None:
         try:
             result = await self.room.save(self.seat)
-            status, self._problem = result.status, result.message if result.status == "failed" else ""
+            status, message = result.status, result.message
         except CollabError as error:
-            status, self._problem = "failed", str(error)
-        answer = {"type": "save", "responseTo": number, "status": status, "message": self._problem}
-        self._send(raw_message(answer))
+            status, message = "failed", str(error)
+        self._send(raw_message({"type": "save", "responseTo": number, "status": status, "message": message}))
         self._status_soon()
 
     def update(self, position: int, update: bytes, author: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from support.notebooks import notebook, source_of
-from support.relays import FAST, RelayProcess, relay_of
-from support.sites import JupyterServer, Site, jupyter_server, share_local, site
+from support.relays import FAST, relay_of
+from support.sites import JupyterServer, Site, jupyter_server, site
 
 from cs3collab import client
-from cs3collab.errors import NotAuthenticated, NotFound
 
 
 @pytest.fixture

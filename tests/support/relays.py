@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-
 from support.sites import Site
 
 from cs3collab.relay.config import GatewayConfig, RelayConfig, StoreConfig, dump

@@ -13,10 +13,11 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -180,6 +181,7 @@ class JupyterServer:
     process: asyncio.subprocess.Process
     log: Path
     folder: Path
+    start: Callable[[], Awaitable[asyncio.subprocess.Process]] = field(repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -207,6 +209,15 @@ class JupyterServer:
         """As ``kill -9``: the process has no time to save anything."""
         self.process.kill()
         await self.process.wait()
+
+    async def restart(self) -> None:
+        """After `kill`: the same server again, at the same URL."""
+        path = self.folder / "config" / "jupyter_server_config.json"
+        settings = json.loads(path.read_text())
+        settings["ServerApp"]["port"] = urlsplit(self.url).port
+        path.write_text(json.dumps(settings))
+        self.process = await self.start()
+        await _ready(self)
 
 
 @contextlib.asynccontextmanager
@@ -284,19 +295,22 @@ async def _start(folder: Path, token: str, app: str, password: str) -> JupyterSe
         "CS3COLLAB_PASSWORD": password,
     }
     log = folder / "server.log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            app,
-            stdout=output,
-            stderr=output,
-            stdin=asyncio.subprocess.DEVNULL,
-            env=environment,
-            cwd=folder / "work",
-            start_new_session=True,
-        )
-    return JupyterServer("", token, process, log, folder)
+
+    async def start() -> asyncio.subprocess.Process:
+        with log.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                app,
+                stdout=output,
+                stderr=output,
+                stdin=asyncio.subprocess.DEVNULL,
+                env=environment,
+                cwd=folder / "work",
+                start_new_session=True,
+            )
+
+    return JupyterServer("", token, await start(), log, folder, start)
 
 
 async def _ready(server: JupyterServer) -> str:
