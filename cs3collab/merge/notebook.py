@@ -210,7 +210,8 @@ def _major(tree: Notebook) -> int:
 
 
 def _upgrade(tree: Notebook) -> Notebook:
-    tree.setdefault("worksheets", [])
+    for worksheet in tree.setdefault("worksheets", []):
+        worksheet.setdefault("cells", [])
     nb = nbformat.convert(v3.to_notebook_json(tree), 4)
     for cell in nb["cells"]:
         cell.pop("id", None)  # the converter's are random

@@ -141,6 +141,11 @@ def test_nbformat_3_is_upgraded() -> None:
     ]
 
 
+@pytest.mark.parametrize("more", [{}, {"worksheets": []}, {"worksheets": [{"metadata": {}}]}])
+def test_nbformat_3_without_cells_is_an_empty_notebook(more: dict[str, Any]) -> None:
+    assert notebook.parse(encode({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, **more}))["cells"] == []
+
+
 def test_serialize_refuses_what_is_no_notebook() -> None:
     with pytest.raises(NotANotebook, match="left as it was"):
         notebook.serialize(nb(code(cell_type="sql")))
