@@ -80,6 +80,13 @@ class DemoProcess:
             return self.log.read_text(errors="replace").strip()[-1500:]
         return ""
 
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would; `start` starts it again."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after `STOP_S` seconds; kernels that are left go too."""
         process = self._process

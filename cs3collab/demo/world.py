@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class World:
     """Owner, editor, viewer."""
     notebook: str
     passwords: dict[str, str]
+    processes: dict[str, DemoProcess] = field(default_factory=dict)
+    """By what they are: ``gateway DOMAIN``, ``relay DOMAIN``, ``jupyter USERNAME``."""
 
     @property
     def owner(self) -> Lab:
@@ -104,20 +106,23 @@ async def open_world(folder: Path, content: bytes, name: str, say: Any = print) 
         (folder / site).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         say("starting two sites: gateways and relays …")
-        gateways = await _gateways(stack, folder, people, passwords)
-        relays = await _relays(stack, folder, gateways)
+        processes: dict[str, DemoProcess] = {}
+        gateways = await _gateways(stack, folder, people, passwords, processes)
+        relays = await _relays(stack, folder, gateways, processes)
         sites = {domain: DemoSite(domain, gateways[domain], relays[domain]) for domain in (SITE_A, SITE_B)}
-        world = World(sites, [], name, passwords)
+        world = World(sites, [], name, passwords, processes)
         say("sharing the notebook from one site to the other …")
         await _share(world, people, content)
         say("starting three JupyterLabs …")
-        started = [await _start_lab(stack, folder, person, sites, passwords) for person in people]
+        started = [await _start_lab(stack, folder, person, world) for person in people]
         labs = [await ready for ready in started]
-        yield World(sites, labs, name, passwords)
+        yield replace(world, labs=labs)
         say("stopping …")
 
 
-async def _gateways(stack: AsyncExitStack, folder: Path, people: list[Person], passwords: dict[str, str]) -> dict[str, str]:
+async def _gateways(
+    stack: AsyncExitStack, folder: Path, people: list[Person], passwords: dict[str, str], processes: dict[str, DemoProcess]
+) -> dict[str, str]:
     mesh = folder / "mesh.json"
     ports = dict(zip((SITE_A, SITE_B), free_ports(2), strict=True))
     mesh.write_text(json.dumps({domain: {"gateway": f"127.0.0.1:{port}", "name": domain} for domain, port in ports.items()}))
@@ -141,14 +146,16 @@ async def _gateways(stack: AsyncExitStack, folder: Path, people: list[Person], p
         ready.unlink(missing_ok=True)
         command = ["-m", "cs3collab", "gateway", "--root", str(home / "storage"), "--users", str(home / "users.json")]
         command += ["--site", domain, "--port", str(port), "--http-port", "0", "--mesh", str(mesh), "--ready-file", str(ready)]
-        process = DemoProcess(f"the gateway of {domain}", command, home)
+        process = processes[f"gateway {domain}"] = DemoProcess(f"the gateway of {domain}", command, home)
         stack.push_async_callback(process.stop)
         await process.start()
         await process.ready_file(ready)
     return {domain: f"127.0.0.1:{port}" for domain, port in ports.items()}
 
 
-async def _relays(stack: AsyncExitStack, folder: Path, gateways: dict[str, str]) -> dict[str, str]:
+async def _relays(
+    stack: AsyncExitStack, folder: Path, gateways: dict[str, str], processes: dict[str, DemoProcess]
+) -> dict[str, str]:
     ports = dict(zip(gateways, free_ports(len(gateways)), strict=True))
     urls = {domain: f"http://127.0.0.1:{port}" for domain, port in ports.items()}
     for domain, port in ports.items():
@@ -165,7 +172,7 @@ async def _relays(stack: AsyncExitStack, folder: Path, gateways: dict[str, str])
         ready = home / "ready"
         ready.unlink(missing_ok=True)
         command = ["-m", "cs3collab", "relay", "--config", str(home / "relay.toml"), "--ready-file", str(ready)]
-        process = DemoProcess(f"the relay of {domain}", command, home)
+        process = processes[f"relay {domain}"] = DemoProcess(f"the relay of {domain}", command, home)
         stack.push_async_callback(process.stop)
         await process.start()
         await process.ready_file(ready)
@@ -194,15 +201,13 @@ async def _share(world: World, people: list[Person], content: bytes) -> None:
                 await shares.accept_ocm_share(taker, received[given.id].id)
 
 
-async def _start_lab(
-    stack: AsyncExitStack, folder: Path, person: Person, sites: dict[str, DemoSite], passwords: dict[str, str]
-) -> Awaitable[Lab]:
+async def _start_lab(stack: AsyncExitStack, folder: Path, person: Person, world: World) -> Awaitable[Lab]:
     """Starts a JupyterLab; what it returns waits until it answers."""
     home = folder / person.site / f"jupyter-{person.username}"
     token = secrets.token_hex(16)
     for name in ("config", "data", "runtime", "work"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    site = sites[person.site]
+    site = world.sites[person.site]
     port = free_ports(1)[0]
     config = {
         "ServerApp": {
@@ -231,9 +236,10 @@ async def _start_lab(
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTER_TOKEN": token,
-        "CS3COLLAB_PASSWORD": passwords[person.username],
+        "CS3COLLAB_PASSWORD": world.passwords[person.username],
     }
     process = DemoProcess(f"the JupyterLab of {person.name}", ["-m", "jupyterlab"], home, environment)
+    world.processes[f"jupyter {person.username}"] = process
     stack.push_async_callback(process.stop)
     await process.start()
     return _ready_lab(process, Lab(person, f"http://127.0.0.1:{port}", token))
