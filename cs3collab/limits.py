@@ -17,8 +17,6 @@ class Limits:
     """One awareness message: a cursor and a name take about 500 bytes."""
     awareness_clients_per_seat: int = 16
     """Client ids one seat may own: a browser takes one per reload until it leaves."""
-    control_frame_bytes: int = 64 * 1024
-    """Frames that carry no document data."""
     outlet_bytes: int = 32 * 2**20
     """Queued for one slow reader beyond the snapshot; past it the reader is cut and resyncs."""
     outbox_bytes: int = 64 * 2**20

@@ -199,7 +199,7 @@ class RoomStatus:
     """What people are told about a room. Times are Unix seconds.
 
     ``position`` is the last durable update, ``saved_position`` the last that is in the file on storage. ``online`` is false
-    while a replica cannot reach the authority. ``problem`` says in a sentence why the file is not being saved, else it is empty.
+    while a replica cannot reach the authority. ``problem`` says in a sentence why the file is not saved, or is empty.
     """
 
     home: SiteId

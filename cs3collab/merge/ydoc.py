@@ -103,16 +103,23 @@ class YDocument:
         content = notebook.serialize(nb)
         return content, notebook.digest(nb)
 
-    def mark_saved(self, path: str) -> bytes:
-        """Clears ``dirty`` where it is set, and notes `path` with it."""
+    def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
+        """Notes the hash of the file where it is new, and clears ``dirty`` where it is set and `clean` allows it.
+
+        Not ``path``, which stock servers note too: it differs from user to user.
+        """
         state = self._doc.get("state", type=Map)
-        if state.get("dirty") is not True:
+        news: dict[str, Any] = {}
+        if content_hash and state.get("hash") != content_hash:
+            news |= {"hash": content_hash, "hash_algorithm": "sha256"}
+        if clean and state.get("dirty") is True:
+            news["dirty"] = False
+        if not news:
             return b""
         self._changes.clear()
         with self._doc.transaction():
-            state["dirty"] = False
-            if state.get("path") != path:
-                state["path"] = path
+            for key, value in news.items():
+                state[key] = value
         return pycrdt.merge_updates(*self._changes)
 
     def _become(self, doc: Doc[Any], pending: list[bytes]) -> None:

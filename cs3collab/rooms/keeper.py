@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import random
 import time
@@ -194,7 +195,7 @@ class Keeper:
             base = Base.of(self._log.meta)
             due = position > self._state.saved_position and rendered.digest != base.digest
             if not (due or request.explicit or self._failures):
-                await self._record(position, Filed(True, base.etag, base.digest))
+                await self._record(position, Filed(True, base.etag, base.digest), b"")
                 return "unchanged"
             try:
                 filed = await self._file.file(Work(rendered, base, due, request.keep_version))
@@ -204,7 +205,7 @@ class Keeper:
             if filed.copy:
                 self._notice = (saving.changed_notice(filed.theirs_at, filed.copy), time.monotonic() + NOTICE_S)
             if filed.done:
-                await self._record(position, filed)
+                await self._record(position, filed, rendered.content)
                 return filed.outcome
         raise trouble
 
@@ -241,13 +242,13 @@ class Keeper:
             self._state = state
             self._publish(state)
 
-    async def _record(self, position: int, filed: Filed) -> None:
-        """The file holds the document as of ``position``."""
+    async def _record(self, position: int, filed: Filed, content: bytes) -> None:
+        """The file holds the document as of ``position``; if we wrote it now, as `content`."""
         saved = {"saved_position": str(position), "base_etag": filed.etag, "base_digest": filed.digest, "attempted_digest": ""}
         if filed.writer:
             saved |= {"saved_at": repr(self._now()), "saved_by": filed.writer}
         await self._note(saved)
-        if (marked := await self._mark_saved(position)) != position:
+        if (marked := await self._mark_saved(position, content if filed.writer else b"")) != position:
             await self._note({"saved_position": str(marked)})
         at = float(saved.get("saved_at", self._state.saved_at))
         self._say(saved_position=marked, etag=filed.etag, saved_at=at, saved_by=filed.writer or self._state.saved_by)
@@ -256,14 +257,13 @@ class Keeper:
         if any(self._log.meta.get(key, "") != value for key, value in values.items()):
             await self._log.set_meta(values)
 
-    async def _mark_saved(self, position: int) -> int:
-        """Clears ``dirty`` in the document; the position saved then. With newer edits it is rightly dirty."""
-        if self._log.position != position:
-            return position
+    async def _mark_saved(self, position: int, written: bytes) -> int:
+        """Notes in the document what was written, and that nothing is unsaved if so; the position saved then."""
         self._marking = True
         try:
-            # without a path: it differs from user to user, and the stock frontend takes a change for a rename
-            if not (update := await self._document.mark_saved("")):
+            content_hash = (await asyncio.to_thread(hashlib.sha256, written)).hexdigest() if written else ""
+            clean = self._log.position == position
+            if not (update := await self._document.mark_saved(content_hash, clean=clean)):
                 return position
             await self._broadcast(update)
         except CollabError as error:

@@ -82,8 +82,11 @@ class Document(Protocol):
 
     async def render(self) -> Rendered: ...
 
-    async def mark_saved(self, path: str) -> bytes:
-        """Clears the notebook's ``dirty`` flag; the update that does it, empty when nothing changed."""
+    async def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
+        """Notes the sha256 (hex) of the file's bytes in ``state.hash``, by which Jupyter's frontend knows the file for its own.
+
+        With `clean` it clears ``dirty`` too. The update that does it, empty when nothing changed.
+        """
 
     async def close(self) -> None: ...
 

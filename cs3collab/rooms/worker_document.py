@@ -135,8 +135,8 @@ class WorkerDocument:
         reply = await self._call(Op.RENDER)
         return Rendered(reply.data, reply.text)
 
-    async def mark_saved(self, path: str) -> bytes:
-        return (await self._call(Op.MARK_SAVED, text=path)).data
+    async def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
+        return (await self._call(Op.MARK_SAVED, text=content_hash, data=b"\1" if clean else b"")).data
 
     async def close(self) -> None:
         """After the calls made before. Does nothing the second time."""

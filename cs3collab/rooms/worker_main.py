@@ -123,7 +123,7 @@ class Server:
             case Op.RENDER:
                 data, text = document.render()
             case Op.MARK_SAVED:
-                data = document.mark_saved(request.text)
+                data = document.mark_saved(request.text, clean=bool(request.data))
             case Op.LOAD:
                 document.load(request.updates)
             case Op.SEED:

@@ -65,6 +65,8 @@ class YSocket:
         self._send, self._close = send, close
         if self.seat.number not in self.room.seats:
             self.closed(PeerUnavailable("the document was closed while it was being opened", hint="open it again"))
+        if self._raw:
+            self._tell_status()  # first, so that a viewer's browser writes nothing
         self._send(sync_message(STEP1, await self.room.document.state()))
 
     def receive(self, message: bytes) -> None:
@@ -106,7 +108,7 @@ class YSocket:
             self._status_soon()  # a viewer's edit goes nowhere; the status says so
             return
         except Overloaded as error:
-            self._trouble(str(error))
+            self.closed(error)  # what this client writes next rests on this edit: it has to come again
             return
         self._status_soon()
         task = self._tasks.start(self._carry(update))

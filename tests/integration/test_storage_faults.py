@@ -123,20 +123,22 @@ async def _overwrite(here: Site, content: bytes) -> None:
 
 async def test_a_share_is_taken_back_while_open(here: Site, relay: RelayProcess, owner: JupyterServer) -> None:
     share = await share_local(here, "einstein", "marie", "n.ipynb", Role.EDITOR)
-    async with jupyter_server(here, "marie", relay=relay.url, app="jupyter_server") as server:
-        async with client.open(owner.url, "n.ipynb", token=owner.token) as mine:
-            with contextlib.suppress(CollabError):
-                async with client.open(server.url, "Shares/n.ipynb", token=server.token) as hers:
-                    write(hers, "\nhers")
-                    await hers.durable()
-                    await mine.until(lambda nb: "hers" in source_of(nb, 0))
-                    await shares.remove_share(await here.session("einstein"), share)
-                    status = await hers.until_status(lambda s: bool(s["problem"]) or s["role"] != "editor")
-                    assert "no longer shared" in status["problem"] + status["reason"]
-                    write(hers, "\nforbidden")
-            write(mine, "\nmine")
-            await mine.durable()
-            assert (await mine.save())["status"] == "success"
+    async with (
+        jupyter_server(here, "marie", relay=relay.url, app="jupyter_server") as server,
+        client.open(owner.url, "n.ipynb", token=owner.token) as mine,
+    ):
+        with contextlib.suppress(CollabError):
+            async with client.open(server.url, "Shares/n.ipynb", token=server.token) as hers:
+                write(hers, "\nhers")
+                await hers.durable()
+                await mine.until(lambda nb: "hers" in source_of(nb, 0))
+                await shares.remove_share(await here.session("einstein"), share)
+                status = await hers.until_status(lambda s: bool(s["problem"]) or s["role"] != "editor")
+                assert "no longer shared" in status["problem"] + status["reason"]
+                write(hers, "\nforbidden")
+        write(mine, "\nmine")
+        await mine.durable()
+        assert (await mine.save())["status"] == "success"
     assert sources(await here.read("einstein", "n.ipynb"))[0] == "x = 1\nhers\nmine"
 
 

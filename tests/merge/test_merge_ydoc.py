@@ -228,20 +228,22 @@ def test_rendering_writes_nothing() -> None:
     assert document.diff(b"") == before
 
 
-def test_mark_saved_clears_the_flag_once() -> None:
+def test_mark_saved_clears_the_flag_and_notes_the_hash_once() -> None:
     document = YDocument("notebook")
     seed = document.seed(b"")
-    assert document.mark_saved("a.ipynb") == b""
+    assert document.mark_saved("", clean=True) == b""
     doc: Doc[Any] = Doc()
     doc.apply_update(seed)
     state = doc.get("state", type=Map)
     state["dirty"] = True
     document.apply(doc.get_update())
-    update = document.mark_saved("a.ipynb")
+    doc.apply_update(document.mark_saved("abc", clean=False))
+    assert state.to_py() == {"dirty": True, "hash": "abc", "hash_algorithm": "sha256"}
+    update = document.mark_saved("abc", clean=True)
     doc.apply_update(update)
-    assert state.to_py() == {"dirty": False, "path": "a.ipynb"}
+    assert state["dirty"] is False
     assert document.apply(update) == "known"
-    assert document.mark_saved("a.ipynb") == b""
+    assert document.mark_saved("abc", clean=True) == b""
 
 
 def test_execution_state_stays_out_of_the_file() -> None:

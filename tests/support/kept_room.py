@@ -61,8 +61,8 @@ class HereDocument:
     async def render(self) -> Rendered:
         return Rendered(*self.y.render())
 
-    async def mark_saved(self, path: str) -> bytes:
-        return self.y.mark_saved(path)
+    async def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
+        return self.y.mark_saved(content_hash, clean=clean)
 
     async def close(self) -> None: ...
 

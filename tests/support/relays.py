@@ -17,7 +17,7 @@ from support.sites import Site
 from cs3collab.relay.config import GatewayConfig, RelayConfig, StoreConfig, dump
 
 FAST = {"idle_save_s": 0.2, "busy_save_s": 1.0, "recheck_s": 0.5, "anti_entropy_s": 1000}
-"""Limits under which a test need not wait for what people hardly notice, and under which the periodic comparison heals nothing."""
+"""A test need not wait for what people hardly notice, and the periodic comparison must not heal what was lost."""
 START_S = 30.0
 STOP_S = 15.0
 
@@ -95,18 +95,22 @@ async def relay_of(
     site: Site, folder: Path, *, relays: Mapping[str, str] | None = None, limits: Mapping[str, float] | None = None
 ) -> AsyncIterator[RelayProcess]:
     """The relay of a site, with its files in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = RelayConfig(
-        site=site.name,
-        gateway=GatewayConfig(site.address),
-        store=StoreConfig("store"),
-        relays=dict(relays or {}),
-        limits=dict(limits or {}),
-    )
-    (folder / "relay.toml").write_text(dump(config))
+    _configure(site, folder, relays or {}, limits or {})
     relay = RelayProcess(folder)
     await relay.start()
     try:
         yield relay
     finally:
         await relay.stop()
+
+
+def _configure(site: Site, folder: Path, relays: Mapping[str, str], limits: Mapping[str, float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = RelayConfig(
+        site=site.name,
+        gateway=GatewayConfig(site.address),
+        store=StoreConfig("store"),
+        relays=dict(relays),
+        limits=dict(limits),
+    )
+    (folder / "relay.toml").write_text(dump(config))
