@@ -1,0 +1,89 @@
+"""A kept room over a storage in memory, for the tests of the keeper."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from support import kept_room
+from support.kept_room import (
+    NEVER,
+    Disk,
+    DiskLog,
+    Listener,
+    notebook_file,
+    sit,
+    sources,
+    type_cell,
+)
+from support.memory_storage import ALICE, MemorySite, MemoryStorage
+
+from cs3collab.limits import Limits
+from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.room import Seat
+from cs3collab.types import RoomStatus
+
+START = 1_700_000_000.0
+
+
+class World:
+    """One file at one site, the authority that has it open, and Alice, who sits in it."""
+
+    def __init__(self, content: bytes, *, name: str = "n.ipynb", limits: Limits = NEVER, locks: bool = True) -> None:
+        self.at = START
+        self.site = MemorySite(lambda: self.at, locks=locks)
+        self.id = self.site.create(name, content)
+        self.disk = Disk()
+        self.limits = limits
+        self.alice = MemoryStorage(self.site, ALICE)
+        self.room: Authority
+        self.seat: Seat
+
+    async def open(self, storage: MemoryStorage | None = None) -> None:
+        storage = storage or self.alice
+        self.log = DiskLog(self.disk)
+        self.room = await kept_room.open_room(storage, self.id, self.log, limits=self.limits, clock=lambda: self.at)
+        self.seat = sit(self.room, storage)
+
+    async def crash(self) -> None:
+        """kill -9: the lock stays, nothing is said to anybody."""
+        self.log.dead = self.alice.dead = True
+        await self.room.tasks.cancel()
+        self.alice = MemoryStorage(self.site, ALICE)
+
+    async def type(self, source: str, seat: Seat | None = None) -> None:
+        await type_cell(self.room, seat or self.seat, source)
+
+    async def save(self) -> str:
+        return (await self.room.keeper.save(keep_version=False)).status
+
+    async def until(self, holds: Callable[[RoomStatus], bool]) -> None:
+        listener = Listener()
+        self.room.live(listener)
+        async with asyncio.timeout(20):
+            while not holds(self.room.status):
+                listener.news.clear()
+                await listener.news.wait()
+
+    @property
+    def file(self) -> list[str]:
+        return sources(self.site.content(self.id))
+
+    @property
+    def copies(self) -> dict[str, list[str]]:
+        return {name: sources(content) for name, content in self.site.files().items() if ".conflict-" in name}
+
+    @property
+    def problem(self) -> str:
+        return self.room.keeper.state.problem
+
+
+@contextlib.asynccontextmanager
+async def opened(**options: object) -> AsyncIterator[World]:
+    world = World(notebook_file("one"), **options)  # type: ignore[arg-type]
+    await world.open()
+    try:
+        yield world
+    finally:
+        await world.room.tasks.cancel()
