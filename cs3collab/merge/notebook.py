@@ -189,9 +189,12 @@ def _read_json(text: str) -> Notebook:
 
 
 def _integer(literal: str) -> int | float:
-    """Y updates hold 64-bit integers and floats; anything else would come back changed."""
+    """Y updates hold 64-bit integers and floats; anything else would come back changed.
+
+    So does 2**63 - 1: pycrdt 0.14 takes it for a float, as it turns into the same float and back (Rust's `as` saturates).
+    """
     number = int(literal)
-    if -(2**63) <= number < 2**63:
+    if -(2**63) <= number < 2**63 - 1:
         return number
     if abs(number) < 2**1000 and float(number) == number:
         return float(number)

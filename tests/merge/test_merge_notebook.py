@@ -68,6 +68,7 @@ REFUSED = {
     "unknown top-level key": (encode(nb(code(), comment="mine")), "comment", "text file"),
     "half a surrogate pair": (b'{"nbformat":4,"nbformat_minor":5,"metadata":{"a":"\\ud83c"},"cells":[]}', "surrogate", "text"),
     "a number too large": (b'{"nbformat":4,"nbformat_minor":5,"metadata":{"a":' + b"7" * 400 + b'},"cells":[]}', "large", "t"),
+    "a number that pycrdt changes": (encode(nb() | {"metadata": {"a": 2**63 - 1}}), "large", "text file"),
     "nested beyond reason": (b'{"nbformat":4,"x":' + b"[" * 100_000, "cannot be read", "text file"),
     "nbformat 3 without lists": (encode({"nbformat": 3, "nbformat_minor": 0, "worksheets": [{"cells": 1}]}), "damaged", "text"),
 }
