@@ -1,0 +1,1 @@
+"""How fast cs3collab is, beside stock jupyter-collaboration or a floor measured in the same run."""
