@@ -45,8 +45,8 @@ async def measure(name: str, ours: Side, stock: Side, typing: Typing) -> list[Ro
     rows = latency_rows(name, latencies[0], latencies[1], 1.0)
     if typing.people > 2:
         delivered = [sum(map(len, rounds)) / 1e6 for rounds in latencies.values()]
-        per_delivery = [seconds / number for seconds, number in zip(cpu, delivered, strict=True)]
-        rows.append(Row(f"{name}, processor time of all servers for a delivery (µs)", *per_delivery, STOCK, 1.0))
+        mine, theirs = (seconds / number for seconds, number in zip(cpu, delivered, strict=True))
+        rows.append(Row(f"{name}, processor time of all servers for a delivery (µs)", mine, theirs, STOCK, 1.0))
     return rows
 
 
@@ -60,12 +60,8 @@ async def _round(peers: Sequence[Peer], seconds: float, cursors: bool) -> list[f
     sent: list[dict[int, float]] = await asyncio.gather(
         *(_type(peer, cell, seconds, cursors, random.Random(chance.random())) for cell, peer in enumerate(peers))
     )
-    pairs = [
-        (reader, mark, at)
-        for i, marks in enumerate(sent)
-        for mark, at in marks.items()
-        for reader in peers[:i] + peers[i + 1 :]
-    ]
+    others = [[peer for peer in peers if peer is not writer] for writer in peers]
+    pairs = [(reader, mark, at) for i, marks in enumerate(sent) for mark, at in marks.items() for reader in others[i]]
     deadline = time.perf_counter() + LATE_S
     while missing := sum(mark not in reader.arrived for reader, mark, _ in pairs):
         if time.perf_counter() > deadline or not all(peer.alive for peer in peers):
