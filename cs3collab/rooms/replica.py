@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
-from cs3collab.errors import CollabError, LineageDiverged, Overloaded, PeerUnavailable, UpdateRejected
+from cs3collab.errors import CollabError, LineageDiverged, Overloaded, Unavailable, UpdateRejected
 from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import decode_state_vector, lacks
 from cs3collab.rooms.ports import Applied, Document
@@ -137,9 +137,8 @@ class Replica(Room):
         self._say(self.presence.offer(update, owner=REMOTE), None)
 
     def on_status(self, status: RoomStatus) -> None:
-        self.set_status(
-            **{name: getattr(status, name) for name in RoomStatus.__slots__ if name not in ("online", "lineage", "position")}
-        )
+        """The next hop's news; ``online`` too, for it may itself be cut off from the authority."""
+        self.set_status(**{name: getattr(status, name) for name in RoomStatus.__slots__ if name not in ("lineage", "position")})
         self.moved(status.position)
 
     def on_offline(self, reason: str) -> None:
@@ -152,7 +151,7 @@ class Replica(Room):
         try:
             state = await self.document.state()
             snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
-        except PeerUnavailable as error:
+        except Unavailable as error:
             self.set_status(online=False, problem=error.message)
             return
         except CollabError as error:
@@ -166,7 +165,6 @@ class Replica(Room):
             self.broadcast(None, snapshot.position, snapshot.update, "")
         self._followed = True
         self.status = status
-        self.set_status(online=True)
         for outlet in list(self._outlets):
             outlet.status(self.status)
         await self._push_what_lacks(snapshot.state_vector)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from support.notebooks import notebook, source_of
+from support.notebooks import notebook
 from support.relays import FAST, RelayProcess, relay_of
 from support.sites import JupyterServer, Site, jupyter_server, share_local, site
+from support.typist import Typist, all_once
 
 from cs3collab import client
 from cs3collab.client import LiveDocument
@@ -59,43 +59,9 @@ async def both(world: World) -> AsyncIterator[tuple[LiveDocument, LiveDocument]]
         yield one, two
 
 
-class Typist:
-    """Types numbered words into one cell until told to stop."""
-
-    def __init__(self, document: LiveDocument, tag: str) -> None:
-        self._document = document
-        self._tag = tag
-        self._stop = asyncio.Event()
-        self.typed: list[str] = []
-        self._task = asyncio.create_task(self._type())
-
-    async def _type(self) -> None:
-        while not self._stop.is_set():
-            word = f"<{self._tag}{len(self.typed)}>"
-            text = self._document.shared.ycells[0]["source"]
-            text += word
-            self.typed.append(word)
-            with contextlib.suppress(TimeoutError):  # the pace of a person, not a wait for a state
-                await asyncio.wait_for(self._stop.wait(), 0.02)
-
-    async def has_typed(self, more: int) -> None:
-        goal = len(self.typed) + more
-        await self._document.until(lambda _: len(self.typed) >= goal)
-
-    async def stop(self) -> list[str]:
-        self._stop.set()
-        await self._task
-        return self.typed
-
-
 async def all_there_once(world: World, one: LiveDocument, two: LiveDocument, words: list[str]) -> None:
-    """Both see, and the file holds, every word exactly once."""
-    position = max(await asyncio.gather(one.durable(), two.durable()))
-    for document in (one, two):
-        await document.until(lambda nb: all(source_of(nb, 0).count(word) == 1 for word in words))
-        await document.until_status(lambda s: s["savedPosition"] >= position and not s["problem"])
-    assert source_of(one.shared, 0) == source_of(two.shared, 0)
-    assert await world.saved() == [source_of(one.shared, 0), "y = 2"]
+    text = await all_once([one, two], words)
+    assert await world.saved() == [text, "y = 2"]
 
 
 async def test_the_relay_is_killed_while_both_type(world: World) -> None:

@@ -13,6 +13,9 @@ from support.relays import FAST, relay_of
 from support.sites import JupyterServer, Site, jupyter_server, site
 
 from cs3collab import client
+from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
@@ -49,3 +52,39 @@ async def test_two_windows_of_one_server_edit_live(here: Site, server: JupyterSe
         assert (await one.save())["status"] == "success"
     saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
     assert [cell.source for cell in saved.cells] == ["x = 1\none", "y = 2\ntwo"]
+
+
+async def test_what_was_durable_survives_the_servers_death(here: Site, server: JupyterServer) -> None:
+    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+        cell = document.shared.ycells[0]["source"]
+        cell += "\ndurable"
+        await document.durable()
+        await server.kill()
+        cell += "\nwhile it was dead"
+        await server.restart()
+        await document.durable()
+        async with client.open(server.url, "n.ipynb", token=server.token) as other:
+            assert source_of(other.shared, 0) == "x = 1\ndurable\nwhile it was dead"
+        assert (await document.save())["status"] == "success"
+    saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
+    assert saved.cells[0].source == "x = 1\ndurable\nwhile it was dead"
+
+
+async def test_opening_without_an_edit_does_not_write_the_file(here: Site, server: JupyterServer) -> None:
+    files, ref = await here.files("einstein"), await here.ref("einstein", "n.ipynb")
+    before = await files.stat(ref)
+    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+        document.shared.ystate["document_id"] = document.room  # as the stock frontend does when it opens a document
+        await document.durable()
+        assert (await document.save())["status"] == "success"
+    after = await files.stat(ref)
+    assert (after.etag, after.lock) == (before.etag, None)
+
+
+async def test_a_missing_file_and_a_wrong_token_are_said(server: JupyterServer) -> None:
+    with pytest.raises(NotFound):
+        async with client.open(server.url, "nowhere.ipynb", token=server.token):
+            pass
+    with pytest.raises((NotAuthenticated, NotAuthorized)):
+        async with client.open(server.url, "n.ipynb", token="wrong"):
+            pass

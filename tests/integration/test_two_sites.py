@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
+from support.notebooks import notebook, source_of
 from support.relays import FAST, RelayProcess, relay_of
 from support.sites import JupyterServer, Site, jupyter_server, share_ocm, two_sites
+from support.typist import Typist, all_once
 
 from cs3collab import client
 from cs3collab.types import Role
 
-
-def notebook(*sources: str) -> bytes:
-    cells = [
-        {"id": f"cell-{n}", "cell_type": "code", "source": s, "metadata": {}, "outputs": [], "execution_count": None}
-        for n, s in enumerate(sources)
-    ]
-    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass
@@ -72,3 +67,37 @@ async def test_both_see_what_both_type_and_the_file_holds_it(world: World) -> No
     nbformat.validate(saved)
     assert saved.cells[0].source == text
     assert saved.cells[1].source == "y = 2"
+
+
+@pytest.mark.parametrize("home", [True, False], ids=["home relay", "other relay"])
+async def test_a_relay_is_killed_while_both_sites_type(world: World, home: bool) -> None:
+    async with (
+        client.open(world.owner.url, "n.ipynb", token=world.owner.token) as here,
+        client.open(world.editor.url, "Shares/n.ipynb", token=world.editor.token) as there,
+    ):
+        relay = world.relay_a if home else world.relay_b
+        typists = [Typist(here, "a"), Typist(there, "b")]
+        for typist in typists:
+            await typist.has_typed(15)
+        await relay.kill()
+        await there.until_status(lambda s: not s["online"])
+        for typist in typists:
+            await typist.has_typed(15)
+        await relay.start()
+        await there.until_status(lambda s: s["online"])
+        for typist in typists:
+            await typist.has_typed(15)
+        text = await all_once([here, there], [word for typist in typists for word in await typist.stop()])
+    saved = nbformat.reads((await world.a.read("einstein", "n.ipynb")).decode(), as_version=4)
+    nbformat.validate(saved)
+    assert [cell.source for cell in saved.cells] == [text, "y = 2"]
+
+
+async def test_who_has_left_for_a_moment_sees_what_others_type_at_once(world: World) -> None:
+    """The seat that asks for the room and the one that stays are different ones; between them nobody may be forgotten."""
+    async with client.open(world.owner.url, "n.ipynb", token=world.owner.token) as here:
+        for n in range(3):
+            async with client.open(world.editor.url, "Shares/n.ipynb", token=world.editor.token) as there:
+                text = here.shared.ycells[0]["source"]
+                text += f"<{n}>"
+                await there.until(lambda nb, word=f"<{n}>": word in source_of(nb, 0))
