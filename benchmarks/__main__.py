@@ -14,69 +14,94 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import keystrokes, notebooks, results, servers
+from benchmarks import keystrokes, memory, notebooks, opening, results, servers, store, worker
 from benchmarks.keystrokes import Typing
 from benchmarks.results import Row
 from benchmarks.servers import Side
 from cs3collab.errors import CollabError
 
+BUILD = Path("build")
 PIPED_COLUMNS = 160
-console = Console(highlight=False, stderr=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Both worlds, running."""
+class Ground:
+    """Where it is measured: a folder on a real disk, and the servers from the moment somebody needs them."""
 
-    ours: Side
-    stock: Side
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+        self._sides: tuple[Side, Side] | None = None
+
+    async def sides(self) -> tuple[Side, Side]:
+        """Ours and stock, running."""
+        if self._sides is None:
+            console.print("starting two sites and a stock JupyterLab …")
+            content = notebooks.small()
+            ours = await self._stack.enter_async_context(servers.two_sites(self.folder / "sites", content))
+            stock = await self._stack.enter_async_context(servers.stock(self.folder / "stock", content))
+            self._sides = ours, stock
+        return self._sides
+
+
+async def _store(ground: Ground, quick: bool) -> list[Row]:
+    return await store.measure(ground.folder, rounds=1 if quick else 5, number=100)
+
+
+async def _worker(ground: Ground, quick: bool) -> list[Row]:
+    return await worker.measure(number=200 if quick else 2000)
+
+
+async def _two(ground: Ground, quick: bool) -> list[Row]:
+    seconds, rounds = (2.0, 1) if quick else (5.0, 5)
+    rows = []
+    for cursors, what in ((True, "with cursors"), (False, "text alone")):
+        typing = Typing(people=2, seconds=seconds, rounds=rounds, cursors=cursors)
+        rows += await keystrokes.measure(f"keystroke, two people, {what}", *await ground.sides(), typing)
+    return rows
+
+
+async def _ten(ground: Ground, quick: bool) -> list[Row]:
+    seconds, rounds = (2.0, 1) if quick else (4.0, 5)
+    typing = Typing(people=10, seconds=seconds, rounds=rounds, cursors=True)
+    return await keystrokes.measure("keystroke, ten people, with cursors", *await ground.sides(), typing)
+
+
+async def _open(ground: Ground, quick: bool) -> list[Row]:
+    return await opening.measure(*await ground.sides(), times=1 if quick else 5)
+
+
+async def _memory(ground: Ground, quick: bool) -> list[Row]:
+    return await memory.measure(*await ground.sides(), rooms=10 if quick else 50)
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """``run`` is told whether to be quick."""
-
     about: str
-    run: Callable[[Servers, bool], Awaitable[list[Row]]]
+    run: Callable[[Ground, bool], Awaitable[list[Row]]]
+    """Is told whether to be quick."""
 
 
-async def _two(at: Servers, quick: bool) -> list[Row]:
-    seconds, rounds = (2.0, 1) if quick else (5.0, 5)
-    bare = Typing(people=2, seconds=seconds, rounds=rounds, cursors=False)
-    real = Typing(people=2, seconds=seconds, rounds=rounds, cursors=True)
-    return [
-        *await keystrokes.measure("keystroke, site to site, two people, with cursors", at.ours, at.stock, real),
-        *await keystrokes.measure("keystroke, site to site, two people, text alone", at.ours, at.stock, bare),
-    ]
-
-
-async def _ten(at: Servers, quick: bool) -> list[Row]:
-    seconds, rounds = (2.0, 1) if quick else (4.0, 5)
-    typing = Typing(people=10, seconds=seconds, rounds=rounds, cursors=True)
-    return await keystrokes.measure("keystroke, ten people at two sites, with cursors", at.ours, at.stock, typing)
-
-
+# Memory first of those with servers: later it would be taken from what others gave back.
 BENCHMARKS = {
-    "two": Benchmark(
-        "a keystroke from one site to the other: two Jupyter servers and two relays, against one stock server", _two
-    ),
-    "ten": Benchmark("ten people who type into one notebook, five at each site, against the ten at one stock server", _ten),
+    "store": Benchmark("what it takes to make an edit durable, against the bare disk and SQLiteYStore", _store),
+    "worker": Benchmark("an edit to the room worker and back, against an echo process", _worker),
+    "memory": Benchmark("what an open notebook costs while nobody types, against a stock server", _memory),
+    "two": Benchmark("a keystroke through two Jupyter servers and two relays, against one stock server", _two),
+    "ten": Benchmark("ten people in one notebook, five at each site, against ten at one stock server", _ten),
+    "open": Benchmark("opening a large notebook, cold and warm, against a stock server", _open),
 }
 
 
-async def run(names: Sequence[str], quick: bool) -> list[Row]:
+async def run(names: Sequence[str], folder: Path, quick: bool) -> list[Row]:
+    """Raises `CollabError` when a server does not start, or loses something."""
     rows: list[Row] = []
-    folder = tempfile.TemporaryDirectory(prefix="cs3collab-bench-")
-    with folder as place:
-        async with AsyncExitStack() as stack:
-            content = notebooks.small()
-            say = console.print
-            ours = await stack.enter_async_context(servers.two_sites(Path(place) / "sites", content, say))
-            stock = await stack.enter_async_context(servers.stock(Path(place) / "stock", content, say))
-            for name in names:
-                started = time.perf_counter()
-                rows += await BENCHMARKS[name].run(Servers(ours, stock), quick)
-                console.print(f"{name}: {time.perf_counter() - started:.0f} s")
+    async with AsyncExitStack() as stack:
+        ground = Ground(folder, stack)
+        for name in names:
+            started = time.perf_counter()
+            rows += await BENCHMARKS[name].run(ground, quick)
+            console.print(f"{name}: measured in {time.perf_counter() - started:.0f} s")
     return rows
 
 
@@ -90,14 +115,18 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help="this one; may be repeated")
     parser.add_argument("--quick", action="store_true", help="few and short rounds: shows that it works, measures badly")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--json", type=Path, default=BUILD / "bench.json", metavar="FILE", help="default: %(default)s")
     args = parser.parse_args()
     try:
-        rows = uvloop.run(run(args.only or list(BENCHMARKS), args.quick))
+        BUILD.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD.absolute()) as folder:
+            rows = uvloop.run(run(args.only or list(BENCHMARKS), Path(folder), args.quick))
         results.write(rows, args.json)
     except (CollabError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     results.show(rows, console)
     return 0
 

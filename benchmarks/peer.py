@@ -84,7 +84,7 @@ class Peer:
         source: Text = doc.get("cells", type=Array)[cell]["source"]
         updates: list[bytes] = []
         subscription = doc.observe(lambda event: updates.append(_update_of(event)))
-        made = []
+        made: list[Keystroke] = []
         for _ in range(number):
             mark = next(_marks)
             source += f"~{mark:08}~"

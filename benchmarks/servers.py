@@ -72,12 +72,11 @@ class Side:
 
 
 @asynccontextmanager
-async def two_sites(folder: Path, content: bytes, say: Callable[[str], None]) -> AsyncIterator[Side]:
+async def two_sites(folder: Path, content: bytes) -> AsyncIterator[Side]:
     """Owner at one site, editor at the other: Jupyter server, relay, relay, Jupyter server."""
     processes = Processes()
     async with open_world(folder, content, NOTEBOOK, lambda text: None) as world:
         processes.settle()
-        say("two sites run: 2 gateways, 2 relays, JupyterLabs")
 
         async def put(name: str, content: bytes) -> None:
             await _put(world, name, content)
@@ -93,7 +92,7 @@ async def _put(world: World, name: str, content: bytes) -> None:
 
 
 @asynccontextmanager
-async def stock(folder: Path, content: bytes, say: Callable[[str], None]) -> AsyncIterator[Side]:
+async def stock(folder: Path, content: bytes) -> AsyncIterator[Side]:
     """One JupyterLab on local files as `pip install jupyterlab jupyter-collaboration` gives it. Raises `CollabError`."""
     processes = Processes()
     token, port = secrets.token_hex(16), free_ports(1)[0]
@@ -124,7 +123,6 @@ async def stock(folder: Path, content: bytes, say: Callable[[str], None]) -> Asy
         if f"{STOCK_EXTENSION} | extension was successfully loaded" not in log or "cs3collab | extension" in log:
             raise CollabError("the stock JupyterLab did not load the stock extension alone", hint=f"see {process.log}")
         processes.settle()
-        say("stock JupyterLab runs")
 
         async def put(name: str, content: bytes) -> None:
             (work / name).write_bytes(content)

@@ -1,0 +1,44 @@
+"""What an open notebook costs in memory while nobody types."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from benchmarks import notebooks
+from benchmarks.peer import Door, connected
+from benchmarks.results import STOCK, Row
+from benchmarks.servers import Side
+
+SETTLE_S = 1.0
+KIB = 1024
+
+
+async def measure(ours: Side, stock: Side, rooms: int) -> list[Row]:
+    """Unshared memory of the processes, more after than before, for each of `rooms` small notebooks with one person in it."""
+    relay, both = await _grown(ours, rooms, ("cs3collab relay", "jupyterlab"))
+    (server,) = await _grown(stock, rooms, ("jupyterlab",))
+    return [
+        Row("memory of the relay and its worker for an idle notebook (KiB)", relay, server, STOCK, 0.5),
+        Row("memory of relay, Jupyter server and workers for an idle notebook (KiB)", relay + both, server, STOCK, 1.0),
+    ]
+
+
+async def _grown(side: Side, rooms: int, kinds: tuple[str, ...]) -> list[float]:
+    """KiB for each room, by kind of process."""
+    door = side.doors[0]
+    doors = [Door(door.url, door.token, f"idle-{number}.ipynb") for number in range(rooms)]
+    for each in doors:
+        await side.put(each.path, notebooks.small())
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(connected(doors.pop()))  # what the first one brings is no matter of rooms
+        before = await _memory(side, kinds)
+        for each in doors:
+            await stack.enter_async_context(connected(each))
+        await asyncio.sleep(SETTLE_S)
+        after = await _memory(side, kinds)
+    return [(now - then) / KIB / len(doors) for then, now in zip(before, after, strict=True)]
+
+
+async def _memory(side: Side, kinds: tuple[str, ...]) -> list[int]:
+    return [await asyncio.to_thread(side.processes.memory, kind) for kind in kinds]
