@@ -24,6 +24,8 @@ from cs3collab.relay.config import GatewayConfig, RelayConfig, ServeConfig, Stor
 from cs3collab.types import Ref, Role
 
 SITE_A, SITE_B = "a.example", "b.example"
+PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+"""For JupyterLab: no question about news in a corner of every new page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +229,10 @@ async def _start_lab(stack: AsyncExitStack, folder: Path, person: Person, world:
             "relay": site.relay,
             "store_dir": str(home / "store"),
         },
-        "LabApp": {"news_url": None},
     }
     (home / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
+    (home / "config" / "labconfig").mkdir(exist_ok=True)
+    (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(PAGE_CONFIG))
     environment = {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
