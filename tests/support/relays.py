@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 from support.sites import Site
 
-from cs3collab.relay.config import GatewayConfig, RelayConfig, StoreConfig, dump
+from cs3collab.relay.config import AccountConfig, GatewayConfig, RelayConfig, StoreConfig, dump
 
 FAST = {"idle_save_s": 0.2, "busy_save_s": 1.0, "recheck_s": 0.5, "anti_entropy_s": 1000}
 """A test need not wait for what people hardly notice, and the periodic comparison must not heal what was lost."""
@@ -92,10 +92,24 @@ class RelayProcess:
 
 @contextlib.asynccontextmanager
 async def relay_of(
-    site: Site, folder: Path, *, relays: Mapping[str, str] | None = None, limits: Mapping[str, float] | None = None
+    site: Site,
+    folder: Path,
+    *,
+    relays: Mapping[str, str] | None = None,
+    limits: Mapping[str, float] | None = None,
+    service_account: AccountConfig | None = None,
+    store_on_cs3: str = "",
 ) -> AsyncIterator[RelayProcess]:
     """The relay of a site, with its files in `folder`."""
-    _configure(site, folder, relays or {}, limits or {})
+    config = RelayConfig(
+        site=site.name,
+        gateway=GatewayConfig(site.address),
+        store=StoreConfig("store", store_on_cs3),
+        service_account=service_account,
+        relays=dict(relays or {}),
+        limits=dict(limits or {}),
+    )
+    await asyncio.to_thread(_write, folder, config)
     relay = RelayProcess(folder)
     await relay.start()
     try:
@@ -104,13 +118,6 @@ async def relay_of(
         await relay.stop()
 
 
-def _configure(site: Site, folder: Path, relays: Mapping[str, str], limits: Mapping[str, float]) -> None:
+def _write(folder: Path, config: RelayConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = RelayConfig(
-        site=site.name,
-        gateway=GatewayConfig(site.address),
-        store=StoreConfig("store"),
-        relays=dict(relays),
-        limits=dict(limits),
-    )
     (folder / "relay.toml").write_text(dump(config))

@@ -1,0 +1,67 @@
+"""What other server extensions get from ``settings["jupyter_server_ydoc"]``, against a real gateway and a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from support.notebooks import notebook, source_of
+
+from cs3collab.jupyter.documents import Documents
+from cs3collab.jupyter.live import Live
+
+
+@pytest.fixture
+async def documents(home, einstein, tmp_path):
+    await home.put("einstein", "n.ipynb", notebook("x = 1"))
+    einstein.settings.store_dir = str(tmp_path / "store")
+    live = Live(einstein.settings)
+    yield Documents(live, SimpleNamespace(contents_manager=einstein))
+    await live.close()
+
+
+def asked(**more):
+    return {"path": "n.ipynb", "content_type": "notebook", "file_format": "json", **more}
+
+
+async def changed(document, true):
+    """Waits for the next changes of a document until `true` of it."""
+    news = asyncio.Event()
+    document.ydoc.observe(lambda event: news.set())
+    async with asyncio.timeout(20):
+        while not true(document):
+            news.clear()
+            await news.wait()
+
+
+async def test_a_live_document_goes_both_ways(documents):
+    one = await documents.get_document(**asked(copy=False))
+    again = await documents.get_document(**asked(copy=False))
+    assert again is one
+    room = next(iter(documents._open.values())).place[0]
+    copy = await documents.get_document(room_id=str(room.id))
+    assert source_of(copy, 0) == "x = 1"
+    text = one.ycells[0]["source"]
+    text += "\ny = 2"
+    await room.keeper.save(keep_version=False)
+    assert source_of(await documents.get_document(room_id=str(room.id)), 0) == "x = 1\ny = 2"
+    assert source_of(copy, 0) == "x = 1"
+
+
+async def test_what_others_write_arrives(documents, einstein):
+    one = await documents.get_document(**asked(copy=False))
+    other = Documents(documents._live, SimpleNamespace(contents_manager=einstein))
+    two = await other.get_document(**asked(copy=False))
+    text = two.ycells[0]["source"]
+    text += "\nfrom another"
+    await changed(one, lambda nb: source_of(nb, 0).endswith("from another"))
+    await other.close()
+
+
+async def test_a_missing_file_is_none_and_half_an_address_an_error(documents):
+    assert await documents.get_document(**asked(path="nowhere.ipynb")) is None
+    with pytest.raises(ValueError, match="room_id"):
+        await documents.get_document(path="n.ipynb")
+    with pytest.raises(ValueError, match="room_id"):
+        await documents.get_document(**asked(room_id="json:notebook:x"))
