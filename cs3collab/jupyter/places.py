@@ -212,10 +212,12 @@ class Places:
     async def _stat(self, spot: Spot) -> FileInfo:
         try:
             return _limited(await spot.files.stat(spot.ref), spot.limit)
-        except NotFound:
+        except NotFound as error:
             # unshared meanwhile, perhaps: the next one to ask gets a new list
             self._listed_at.clear()
-            raise
+            raise NotFound(
+                f"no such file or folder: {spot.path}", hint="it may have been deleted, renamed or unshared meanwhile"
+            ) from error
 
     async def _home_path(self, files: Files) -> str:
         if not self._home:
