@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.sites import Site, jupyter_server, site
 
 from cs3collab import client
 from cs3collab.relay.config import AccountConfig
+from ystore import segment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 NEVER_SAVED = {**FAST, "idle_save_s": 1e6, "busy_save_s": 1e6}
@@ -20,14 +22,20 @@ WORDS = "\nnever saved, only durable"
 
 
 async def shipped(folder: Path, word: bytes) -> None:
-    """Waits until an object that holds `word` is in `folder` of the storage."""
+    """Waits until a segment that holds `word` is in `folder` of the storage."""
 
-    def is_there() -> bool:
-        return any(word in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    def wait() -> None:
+        while not given_up.is_set() and not any(
+            word in segment.unpack(path.name, path.read_bytes()) for path in folder.rglob("*.yseg")
+        ):
+            given_up.wait(0.05)
 
-    async with asyncio.timeout(30):
-        while not await asyncio.to_thread(is_there):
-            await asyncio.sleep(0.05)
+    given_up = threading.Event()
+    try:
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(wait)
+    finally:
+        given_up.set()
 
 
 def account(here: Site, tmp_path: Path) -> AccountConfig:
@@ -63,9 +71,11 @@ async def test_a_relay_that_lost_its_disk_goes_on_from_cs3(tmp_path: Path) -> No
 async def test_a_jupyter_server_without_relay_keeps_its_cold_part_in_the_home(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         await here.put("einstein", "n.ipynb", notebook("x = 1"))
-        async with jupyter_server(here, "einstein", app="jupyter_server") as server:
-            async with client.open(server.url, "n.ipynb", token=server.token) as document:
-                text = document.shared.ycells[0]["source"]
-                text += WORDS
-                await document.durable()
-                await shipped(here.folder("einstein") / ".cs3collab", b"only durable")
+        async with (
+            jupyter_server(here, "einstein", app="jupyter_server") as server,
+            client.open(server.url, "n.ipynb", token=server.token) as document,
+        ):
+            text = document.shared.ycells[0]["source"]
+            text += WORDS
+            await document.durable()
+            await shipped(here.folder("einstein") / ".cs3collab", b"only durable")
