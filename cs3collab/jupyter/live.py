@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from cs3collab.cs3.blobs import CS3Blobs
-from cs3collab.errors import InvalidInput, NotFound
+from cs3collab.errors import NotFound
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.relay.auth import Gatekeeper, forward_share
@@ -27,8 +27,6 @@ from ystore import BlobStore
 STORE_FOLDER = ".cs3collab"
 """In the user's home: the cold part of the stores of documents whose authority is this server."""
 KNOWN_TARGETS = 1000
-FORMATS = {("json", "notebook"), ("text", "file")}
-"""What jupyter-collaboration opens together: pairs of format and type."""
 
 
 class Live:
@@ -42,9 +40,7 @@ class Live:
         self._targets = Targets(Path(settings.store_dir) / "shares.json")
 
     async def join(self, target: Target, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
-        """Raises what `Registry.join` does, and `InvalidInput` for kinds of documents that nobody edits together."""
-        if (target.format, target.type) not in FORMATS:
-            raise InvalidInput(f"{target.type} documents in {target.format} format cannot be edited together")
+        """Raises what `Registry.join` does."""
         node = await self._node()
         room, seat = await node.registry.join(target, self._credentials, outlet_for)
         if target.share_id:
@@ -80,9 +76,9 @@ class Live:
                 return await forward_share(session, target, self.settings.relays)
             return await keeper.admit(target, credentials)
 
-        async def blobs(file_id: str) -> BlobStore | None:
+        async def blobs(key: str) -> BlobStore | None:
             files = await self.settings.files()
-            return CS3Blobs(files, f"{(await files.home()).rstrip('/')}/{STORE_FOLDER}/{file_id}")
+            return CS3Blobs(files, f"{(await files.home()).rstrip('/')}/{STORE_FOLDER}/{key}")
 
         opened = open_node(site=site, directory=Path(self.settings.store_dir), admit=admit, blobs=blobs, limits=self.limits)
         return await self._stack.enter_async_context(opened)

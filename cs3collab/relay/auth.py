@@ -22,6 +22,8 @@ from cs3collab.rooms.registry import Admission, Credentials, Forward
 from cs3collab.types import Credential, FileInfo, Ref, Role, RoomId, SiteId, Target
 
 VIEWER_REASON = "your share of this document says Viewer"
+KINDS = {("json", "notebook"), ("text", "file")}
+"""What jupyter-collaboration opens together: pairs of format and type."""
 
 
 class HeldToken:
@@ -61,6 +63,8 @@ class Gatekeeper:
         return HeldToken(credentials)
 
     async def admit(self, target: Target, credentials: Credentials) -> Admission | Forward:
+        if (target.format, target.type) not in KINDS:
+            raise InvalidInput(f"{target.type[:20]!r} in the format {target.format[:20]!r} cannot be edited together")
         credential = await credentials()
         if target.share_id:
             return await self._forward(target, credentials, credential)

@@ -21,10 +21,10 @@ from cs3collab.types import SiteId
 from ystore import BlobStore, Journal, Store, StoreError
 
 Blobs = Callable[[str], Awaitable[BlobStore | None]]
-"""File id to where the cold part of its store lives; None: on the local disk alone."""
+"""`store_key` to where the cold part of the store lives; None: on the local disk alone."""
 
 
-async def local_only(file_id: str) -> BlobStore | None:
+async def local_only(key: str) -> BlobStore | None:
     return None
 
 
@@ -56,9 +56,9 @@ async def open_node(
             links[url] = Link(url, limits=limits)
         return links[url]
 
-    async def open_store(file_id: str) -> Log:
+    async def open_store(key: str) -> Log:
         try:
-            return await Store.open(store_folder(directory, file_id), blobs=await blobs(file_id), journal=journal)
+            return await Store.open(store_folder(directory, key), blobs=await blobs(key), journal=journal)
         except StoreError as error:
             raise StorageUnavailable(f"the journal of this document cannot be opened: {error}") from error
 

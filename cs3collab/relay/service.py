@@ -156,8 +156,8 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         service = await _service_account(gateway, config)
         folder = config.store.cs3.rstrip("/")
 
-        async def blobs(file_id: str) -> BlobStore | None:
-            return CS3Blobs(service, f"{folder}/{file_id}") if service is not None and folder else await local_only(file_id)
+        async def blobs(key: str) -> BlobStore | None:
+            return CS3Blobs(service, f"{folder}/{key}") if service is not None and folder else await local_only(key)
 
         node = await stack.enter_async_context(
             open_node(

@@ -17,15 +17,20 @@ from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.keeper import Keeper
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.registry import Admission, NewDocument
-from cs3collab.types import Ref, SiteId
+from cs3collab.types import Ref, RoomId, SiteId
 
 OpenStore = Callable[[str], Awaitable[Log]]
-"""File id to its log."""
+"""`store_key` to its log."""
 
 
-def store_folder(root: Path, file_id: str) -> Path:
-    """Where a file's journal lives. Long ids are hashed, for a file name ends at 255 bytes."""
-    name = file_id if len(file_id) <= 200 else hashlib.sha256(file_id.encode()).hexdigest()
+def store_key(room_id: RoomId) -> str:
+    """A notebook that is opened as text is another document, with a history of its own."""
+    return room_id.file_id if room_id.type == "notebook" else f"{room_id.file_id}.{room_id.type}"
+
+
+def store_folder(root: Path, key: str) -> Path:
+    """Where a document's journal lives. Long keys are hashed, for a file name ends at 255 bytes."""
+    name = key if len(key) <= 200 else hashlib.sha256(key.encode()).hexdigest()
     return root / "rooms" / name
 
 
@@ -47,7 +52,7 @@ class Opener:
                 f"{admission.info.name} has {admission.info.size} bytes",
                 hint=f"collaborative editing takes at most {self.limits.document_bytes}",
             )
-        store = await self.open_store(admission.room_id.file_id)
+        store = await self.open_store(store_key(admission.room_id))
         try:
             return await self._open(admission, store)
         except BaseException:
@@ -74,13 +79,15 @@ class Opener:
             service=self.service,
         )
         ref = Ref.of(admission.info.id)
+        # so that the lease keeps the two documents of a notebook opened as text too from writing in turns
+        owner = self.authority_id if admission.room_id.type == "notebook" else f"{self.authority_id}.{admission.room_id.type}"
         room.keeper = Keeper(
             ref=ref,
             name=admission.info.name,
             document=document,
             log=store,
             writers=room.writers,
-            lease=Lease(lambda: next(iter(room.writers()), None), ref, self.authority_id, lifetime_s=self.limits.lease_s),
+            lease=Lease(lambda: next(iter(room.writers()), None), ref, owner, lifetime_s=self.limits.lease_s),
             publish=room.published,
             broadcast=room.system_edit,
             limits=self.limits,

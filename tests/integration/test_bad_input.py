@@ -56,7 +56,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     async with contextlib.AsyncExitStack() as exits:
         enter = exits.enter_async_context
         here = await enter(site(folder))
-        relay = await enter(relay_of(here, folder / "relay", limits=FAST))
+        relay = await enter(relay_of(here, folder / "relay", limits={**FAST, "lease_grace_s": 0.1}))
         linked = await enter(jupyter_server(here, "einstein", relay=relay.url, app="jupyter_server"))
         alone = await enter(jupyter_server(here, "einstein", app="jupyter_server"))
         marie = await enter(jupyter_server(here, "marie", relay=relay.url, app="jupyter_server"))
@@ -197,6 +197,28 @@ async def test_a_cut_off_notebook_is_repaired_as_text_and_opens(stack: Stack) ->
         assert (await document.save())["status"] == "success"
     async with client.open(server.url, "repaired.ipynb", token=server.token) as document:
         assert source_of(document.shared, 0) == "x = 1"
+
+
+@pytest.mark.parametrize("way", ["relay", "alone"])
+async def test_a_notebook_opened_as_text_too_is_another_document(stack: Stack, way: str) -> None:
+    path, server = path_of(way, "as text too"), stack.servers[way]
+    await stack.site.put("einstein", path, good_notebook("x = 1"))
+    async with client.open(server.url, path, token=server.token) as book:
+        cell = book.shared.ycells[0]["source"]
+        cell += "\ny = 2"
+        await book.durable()
+        assert (await book.save())["status"] == "success"
+        saved = await stack.site.read("einstein", path)
+        async with client.open(server.url, path, token=server.token, type="file") as text:
+            assert str(text.shared.source).encode() == saved
+            text.ydoc.get("source", type=Text).insert(0, "damage")
+            await text.durable()
+            answer = await text.save()
+            assert answer["status"] == "failed"
+            assert "locked by" in answer["message"]
+            assert await stack.site.read("einstein", path) == saved
+            text.shared.source = saved.decode()
+            await text.durable()
 
 
 async def opened(server: JupyterServer, path: str) -> None:
