@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,7 @@ from cs3collab.types import Ref
 
 
 def notebook() -> bytes:
-    """As this Python's kernel leaves it: Lab notes the kernel's language in the metadata, and here it is noted already."""
-    kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    language = {
-        "codemirror_mode": {"name": "ipython", "version": 3},
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3",
-        "version": platform.python_version(),
-    }
+    """As written with some other Python: the kernel says more of its language, and another version, than the file does."""
     cells: list[dict[str, Any]] = [
         {"id": "title", "cell_type": "markdown", "metadata": {}, "source": "# Spectrum\n\n$E = h\\nu$"},
         {
@@ -40,7 +29,10 @@ def notebook() -> bytes:
             "outputs": [{"output_type": "execute_result", "execution_count": 1, "data": {"text/plain": "124"}, "metadata": {}}],
         },
     ]
-    metadata = {"kernelspec": kernelspec, "language_info": language}
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "version": "3.6.1"},
+    }
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1).encode()
 
 
@@ -55,11 +47,12 @@ class Scene:
     async def open(self) -> None:
         """For everybody whose page is not open."""
 
-        async def one(lab: Lab) -> None:
-            if lab.person.role not in self.people:
-                self.people[lab.person.role] = await LabPage.open(self.browser, lab)
-
-        await asyncio.gather(*(one(lab) for lab in self.world.labs))
+        new = [lab for lab in self.world.labs if lab.person.role not in self.people]
+        for lab in new:
+            self.people[lab.person.role] = await LabPage.new(self.browser, lab)
+        async with asyncio.TaskGroup() as opening:
+            for lab in new:
+                opening.create_task(self.people[lab.person.role].open())
 
     async def close(self) -> None:
         while self.people:

@@ -1,0 +1,59 @@
+"""The item in the status bar, and what it says while a relay is away."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from lab_page import LabPage
+from lab_scene import Scene
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_the_status_says_saved_and_where(scene: Scene) -> None:
+    home = scene.owner.lab.person.site
+    await scene.owner.add_cell("# to be saved")
+    for person in (scene.owner, scene.editor):
+        await expect(person.status).to_have_text(re.compile(rf"Saved at \d\d:\d\d · {re.escape(home)}"))
+        await expect(person.status).to_have_attribute("title", re.compile(f"Home site: {re.escape(home)}"))
+        await expect(person.status).to_have_attribute("title", re.compile("Last saved: .*, by Albert Einstein"))
+    await expect(scene.viewer.status).to_have_text(f"Preview mode · {home}")
+
+
+@pytest.mark.parametrize("away", ["home", "other"])
+async def test_typing_goes_on_while_a_relay_is_killed(scene: Scene, away: str) -> None:
+    site = (scene.owner if away == "home" else scene.editor).lab.person.site
+    relay = scene.world.processes[f"relay {site}"]
+    cut_off = [scene.owner, scene.editor] if away == "home" else [scene.editor]
+    word = f"{away} relay"
+    await scene.owner.add_cell(f"# {word}\n\n")
+    await scene.editor.show(word)
+    for person in (scene.owner, scene.editor):
+        await expect(person.status).to_contain_text("Saved")
+
+    await relay.kill()
+    for person in cut_off:
+        await expect(person.status).to_contain_text("Offline")
+    await scene.owner.focus(word, "Control+Home")
+    await scene.editor.focus(word, "Control+End")
+    await asyncio.gather(scene.owner.type("# ours\n"), scene.editor.type("# theirs"))
+    for person in cut_off:
+        await expect(person.status).to_have_text(re.compile(r"Offline, \d+ edits unsaved · "))
+        await person.screenshot(f"offline-{away}")
+
+    await relay.start()
+    expected = ["# ours", f"# {word}", "", "# theirs"]
+    for person in (scene.owner, scene.editor, scene.viewer):
+        await expect((await person.show(word)).locator(".cm-line")).to_have_text(expected)
+    for person in (scene.owner, scene.editor):
+        await expect(person.status).to_contain_text("Saved")
+    await _saves(scene, scene.editor, "\n".join(expected))
+
+
+async def _saves(scene: Scene, person: LabPage, expected: str) -> None:
+    await person.save()
+    await person.screenshot("saved-again")
+    assert [cell.source for cell in (await scene.stored()).cells].count(expected) == 1
