@@ -5,6 +5,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { ServerConnection } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { holdKernelInfo } from './kernelinfo';
 import { Loading } from './loading';
 import { RoomStatusTracker } from './rooms';
 import { listenedWebSocket } from './socket';
@@ -38,6 +39,7 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
       create: options => {
         const settings = options.serverSettings ?? ServerConnection.makeSettings();
         const room = tracker.open(options.model);
+        holdKernelInfo(options.model);
         const made = new WebSocketProvider({
           url: options.url,
           path: options.path,

@@ -4,6 +4,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import type { Doc, Transaction } from 'yjs';
 
+import { isEdit } from './edits';
 import { WriteGuard } from './guard';
 import { rawText } from './raw';
 import type { ISocketListener } from './socket';
@@ -11,11 +12,6 @@ import type { IRoomState, RoomEvent } from './state';
 import { mayEdit, reduce, UNKNOWN } from './state';
 import { parseStatus, rejection } from './status';
 import type { IRoom, IRoomStatusTracker, SharedDocument } from './tokens';
-
-/** Whether a transaction is an edit of this person: local, and not only of `state`, where Jupyter notes the file's path and hash. */
-export function isEdit(transaction: Transaction, stateMap: object): boolean {
-  return transaction.local && [...transaction.changed.keys()].some(type => type !== stateMap);
-}
 
 /** A room, fed by its websocket and its Y document. Closes the document to local writes while this person may not edit. */
 export class Room implements IRoom, ISocketListener {
