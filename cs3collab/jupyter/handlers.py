@@ -7,6 +7,7 @@ in. ``sessionId`` is the lineage: a browser that comes back with another one hol
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
@@ -149,7 +150,8 @@ class RoomHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.log.info("a browser was not let into a room: %s", error)
         assert self._outbound is not None
         if isinstance(error, LineageDiverged):
-            session = self.get_query_argument("sessionId", "")[:40]
+            # only what lineages are made of, for a close reason ends at 123 bytes and JSON must not be cut
+            session = re.sub(r"[^\w-]", "", self.get_query_argument("sessionId", ""), flags=re.ASCII)[:40]
             self._outbound.close(1003, json.dumps({"reason": "unknown_session", "sessionId": session, "reloadable": True}))
         else:
             self._outbound.close(FRONTEND_CODES.get(error.http_status, error.close_code), str(error))
