@@ -14,7 +14,7 @@ const settled = (): Promise<void> => Promise.resolve();
 
 beforeEach(() => {
   notebook = YNotebook.create({
-    data: { cells: [{ cell_type: 'code', source: 'a' }], metadata: { language_info: OLD } }
+    data: { cells: [{ cell_type: 'code', source: 'a', metadata: {} }], metadata: { language_info: OLD } }
   });
   holdKernelInfo(notebook);
 });
