@@ -53,7 +53,7 @@ async def _worker(ground: Ground, quick: bool) -> list[Row]:
 
 
 async def _two(ground: Ground, quick: bool) -> list[Row]:
-    seconds, rounds = (2.0, 1) if quick else (5.0, 5)
+    seconds, rounds = (2.0, 1) if quick else (4.0, 5)
     rows = []
     for cursors, what in ((True, "with cursors"), (False, "text alone")):
         typing = Typing(people=2, seconds=seconds, rounds=rounds, cursors=cursors)
