@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
-from cs3collab.errors import CollabError, NotAuthenticated, from_kind
+from cs3collab.errors import CollabError, NotAuthenticated, Overloaded, Unavailable, from_kind
 from cs3collab.relay import protocol as p
 from cs3collab.rooms.room import SaveResult
 from cs3collab.types import Credential, Role, SiteId, Target, User
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Credentials = Callable[[], Awaitable[Credential]]
 """Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
 RETRY_AFTER_REFUSAL_S = 2.0
+OVERHEAD_BYTES = 512
+"""What a waiting update takes beyond its bytes, so that the bound on the outbox also bounds a million tiny ones."""
 
 
 def authorization(credential: Credential) -> str:
@@ -54,11 +56,18 @@ class LinkChannel:
         self.attached: p.Attached | None = None
         self.shown: Credential | None = None
         self.ready = False
+        self.parted = False
+        """The authority's history is now another one: what is in the outbox belongs to the old, and is not for it."""
         self.outbox_bytes = 0
+        self.ended: CollabError | None = None
         self._outbox: OrderedDict[int, tuple[bytes, asyncio.Future[int]]] = OrderedDict()
         self._seq = count(1)
         self.on_role: Callable[[Role, str], None] = lambda role, reason: None
         self.on_detached: Callable[[CollabError], None] = lambda error: None
+
+    @property
+    def speaks(self) -> bool:
+        return self.ready and not self.parted
 
     @property
     def said(self) -> p.Attached:
@@ -72,7 +81,7 @@ class LinkChannel:
 
     @property
     def role(self) -> Role:
-        return Role(self.said.role)
+        return self.said.role
 
     @property
     def reason(self) -> str:
@@ -91,43 +100,59 @@ class LinkChannel:
         return User(self.said.user_id, self.said.user_idp, self.said.username, self.said.display_name)
 
     def push(self, update: bytes) -> Awaitable[int]:
+        """Raises the error that ended this channel, if one did."""
         seq = next(self._seq)
         durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self.ended is not None:
+            durable.set_exception(self.ended)
+            return durable
         self._outbox[seq] = (update, durable)
-        self.outbox_bytes += len(update)
-        if self.ready:
+        self.outbox_bytes += len(update) + OVERHEAD_BYTES
+        if self.speaks:
             self._link.send(p.Push(self.number, seq, update))
         return durable
 
-    def resend(self) -> None:
-        """Everything unacknowledged, in order."""
-        for seq, (update, _) in self._outbox.items():
-            self._link.send(p.Push(self.number, seq, update))
+    async def resend(self) -> None:
+        """Everything unacknowledged, in order, as fast as the relay reads; what is pushed meanwhile comes after it."""
+        sent = 0
+        while waiting := [seq for seq in self._outbox if seq > sent]:
+            for seq in waiting:
+                await self._link.room()
+                if (entry := self._outbox.get(seq)) is not None:
+                    self._link.send(p.Push(self.number, seq, entry[0]))
+                sent = seq
 
     def acknowledged(self, seq: int, position: int) -> None:
-        if (entry := self._outbox.pop(seq, None)) is not None:
-            self.outbox_bytes -= len(entry[0])
-            if not entry[1].done():
-                entry[1].set_result(position)
+        if (durable := self._taken_out(seq)) is not None:
+            durable.set_result(position)
 
     def refused(self, message: p.Refuse) -> None:
         """What may pass later stays in the outbox; the rest is told to whoever waits."""
         error = from_kind(message.kind, message.message, message.hint)
-        if error.http_status == 503:
+        if isinstance(error, Unavailable | Overloaded):
             self._link.tasks.start(self._retry(message.seq))
-            return
-        if (entry := self._outbox.pop(message.seq, None)) is not None:
-            self.outbox_bytes -= len(entry[0])
-            if not entry[1].done():
-                entry[1].set_exception(error)
+        elif (durable := self._taken_out(message.seq)) is not None:
+            durable.set_exception(error)
+
+    def _taken_out(self, seq: int) -> asyncio.Future[int] | None:
+        """Who still waits for it."""
+        update, durable = self._outbox.pop(seq, (None, None))
+        if update is None or durable is None:
+            return None
+        self.outbox_bytes -= len(update) + OVERHEAD_BYTES
+        return None if durable.done() else durable
+
+    def role_changed(self, role: Role, reason: str) -> None:
+        self.said.role, self.said.reason = role, reason
+        self.on_role(role, reason)
 
     async def _retry(self, seq: int) -> None:
         await asyncio.sleep(RETRY_AFTER_REFUSAL_S)
-        if self.ready and (entry := self._outbox.get(seq)) is not None:
+        if self.speaks and (entry := self._outbox.get(seq)) is not None:
             self._link.send(p.Push(self.number, seq, entry[0]))
 
     def awareness(self, update: bytes) -> None:
-        if self.ready:
+        if self.speaks:
             self._link.send(p.Speak(self.number, update))
 
     async def save(self) -> SaveResult:
@@ -146,14 +171,20 @@ class LinkChannel:
 
     def close(self) -> None:
         self._link.drop(self)
-        for _, durable in self._outbox.values():
+        for _, durable in self._emptied():
             durable.cancel()
-        self._outbox.clear()
 
     def fail(self, error: CollabError) -> None:
-        for _, durable in self._outbox.values():
+        self.ready = False
+        self.ended = error
+        for _, durable in self._emptied():
             if not durable.done():
                 durable.set_exception(error)
                 durable.exception()  # whoever waits sees it; nobody waiting is no leak
-        self._outbox.clear()
         self.on_detached(error)
+
+    def _emptied(self) -> list[tuple[bytes, asyncio.Future[int]]]:
+        entries = list(self._outbox.values())
+        self._outbox.clear()
+        self.outbox_bytes = 0
+        return entries

@@ -17,6 +17,7 @@ from cs3collab.errors import (
     DeadlineExceeded,
     NotAuthenticated,
     NotAuthorized,
+    Overloaded,
     PeerUnavailable,
     ProtocolViolation,
     Unavailable,
@@ -27,7 +28,7 @@ from cs3collab.relay import protocol as p
 from cs3collab.relay.channel import Credentials, LinkChannel, authorization
 from cs3collab.relay.outbound import Outbound, link_outbound
 from cs3collab.rooms.room import Snapshot, Tasks
-from cs3collab.types import Credential, Lineage, Role, RoomStatus, Target
+from cs3collab.types import Credential, Lineage, RoomStatus, Target
 
 if TYPE_CHECKING:
     from cs3collab.rooms.replica import Replica
@@ -38,6 +39,9 @@ R = TypeVar("R")
 RENEW_EVERY_S = 30.0
 """How soon after its rotation a new token goes up: tokens are renewed minutes before they end."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+HELD_S = 2.0
+"""A connection that lasted as long was a good one: the next is made again at once."""
+ATTACHING_AT_ONCE = 16
 
 
 class Link:
@@ -57,6 +61,8 @@ class Link:
         self._connecting = asyncio.Lock()
         self._coming_back: asyncio.Task[None] | None = None
         self._closed = False
+        self._delay = FIRST_RETRY_S
+        self._connected_at = 0.0
         self.tasks.start(self._renew_for_ever())
 
     async def attach(self, target: Target, credentials: Credentials) -> LinkChannel:
@@ -91,19 +97,28 @@ class Link:
         snapshot = Snapshot(Lineage(answer.lineage), answer.position, answer.update, answer.state_vector)
         return snapshot, p.status_of(answer.status)
 
-    def forget(self, room: str) -> None:
-        self.rooms.pop(room, None)
-        self.send(p.Forget(room))
+    def forget(self, replica: Replica) -> None:
+        room = str(replica.id)
+        if self.rooms.get(room) is replica:
+            del self.rooms[room]
+            self.send(p.Forget(room))
 
     def send(self, message: p.Message) -> None:
         if self._outbound is not None:
             self._outbound.send(message)
 
+    async def room(self) -> None:
+        """Waits until the relay has read nearly all that was sent. Raises `PeerUnavailable` while there is no connection."""
+        if (outbound := self._outbound) is not None:
+            await outbound.room()
+        if outbound is None or self._outbound is not outbound:
+            raise PeerUnavailable("the connection to the relay was lost")
+
     async def request(self, build: Callable[[int], p.Message], answer: type[R], timeout_s: float | None = None) -> R:
         """Sends what `build` makes of the request number, waits for the answer. Raises the error the peer names."""
         number = next(self._request_numbers)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._outbound is None:
+        if (connection := self._outbound) is None:
             raise PeerUnavailable("the relay cannot be reached", hint="edits are kept and sent when it is back")
         self._requests[number] = future
         try:
@@ -113,6 +128,8 @@ class Link:
             raise DeadlineExceeded("the relay did not answer in time") from error
         finally:
             self._requests.pop(number, None)
+        if self._outbound is not connection:
+            raise PeerUnavailable("the connection to the relay was lost", hint="edits are kept and sent when it is back")
         if not isinstance(result, answer):
             raise ProtocolViolation(f"the relay answered with {type(result).__name__}")
         return result
@@ -145,6 +162,7 @@ class Link:
         if ws.protocol != p.SUBPROTOCOL:
             await ws.close()
             raise PeerUnavailable("the relay does not speak our protocol version", hint="upgrade the older side")
+        self._connected_at = asyncio.get_running_loop().time()
         self._outbound = link_outbound(ws, self._limits.outbox_bytes * 2)
         self.tasks.start(self._read(ws, self._outbound))
 
@@ -202,10 +220,13 @@ class Link:
         elif isinstance(message, p.Refuse):
             channel.refused(message)
         elif isinstance(message, p.RoleChanged):
-            channel.on_role(Role(message.role), message.reason)
+            channel.role_changed(message.role, message.reason)
+        elif isinstance(error := from_kind(message.kind, message.message), NotAuthenticated):
+            channel.ready = False  # a token that ran out: there may be a new one by now
+            self._come_back()
         else:
             del self._channels[channel.number]
-            channel.fail(from_kind(message.kind, message.message))
+            channel.fail(error)
 
     def _lost(self, reason: str) -> None:
         for future in self._requests.values():
@@ -215,16 +236,23 @@ class Link:
             channel.ready = False
         for replica in self.rooms.values():
             replica.on_offline(reason)
+        if asyncio.get_running_loop().time() - self._connected_at > HELD_S:
+            self._delay = FIRST_RETRY_S
+        self._come_back()
+
+    def _come_back(self) -> None:
         if self._channels and not self._closed and (self._coming_back is None or self._coming_back.done()):
             self._coming_back = self.tasks.start(self._reconnect())
 
     async def _reconnect(self) -> None:
-        delay = FIRST_RETRY_S
         while not self._closed and any(not channel.ready for channel in self._channels.values()):
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, LAST_RETRY_S)
-            if await self._connected_with_any() and await self._reattach():
-                delay = FIRST_RETRY_S
+            await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
+            self._delay = min(self._delay * 2, LAST_RETRY_S)
+            try:
+                if await self._connected_with_any():
+                    await self._reattach()
+            except Exception:  # whatever happened: nobody else brings the link back
+                log.exception("connecting to %s again", self.url)
 
     async def _connected_with_any(self) -> bool:
         """One credential that is still good brings the connection back; the others are shown on it later."""
@@ -240,32 +268,37 @@ class Link:
                 return True
         return False
 
-    async def _reattach(self) -> bool:
-        """Puts the channels on the new connection, and says whether all got on.
+    async def _reattach(self) -> None:
+        """Puts the channels on the new connection. A refusal ends a channel, a site that is not ready yet is asked again."""
+        turns = asyncio.Semaphore(ATTACHING_AT_ONCE)
 
-        A refusal ends a channel, a site that is not ready yet is asked again.
-        """
-        back: set[str] = set()
-        for channel in [channel for channel in self._channels.values() if channel.attached and not channel.ready]:
-            try:
-                await self._attach_again(channel)
-                back.add(channel.room)
-            except Unavailable as error:
-                log.info("cannot attach again yet: %s", error)
-            except CollabError as error:
-                self._channels.pop(channel.number, None)
-                channel.fail(error)
-        for room in back & self.rooms.keys():
+        async def in_turn(channel: LinkChannel) -> bool:
+            async with turns:
+                return await self._is_back(channel)
+
+        waiting = [channel for channel in self._channels.values() if channel.attached and not channel.ready]
+        back = await asyncio.gather(*map(in_turn, waiting))
+        for room in {channel.room for channel, is_back in zip(waiting, back, strict=True) if is_back} & self.rooms.keys():
             self.tasks.start(self.rooms[room].resync())
-        return all(channel.ready for channel in self._channels.values())
+
+    async def _is_back(self, channel: LinkChannel) -> bool:
+        try:
+            await self._attach_again(channel)
+        except (Unavailable, Overloaded) as error:
+            log.info("cannot attach again yet: %s", error)
+            self.send(p.Detach(channel.number))  # it may yet succeed there
+        except CollabError as error:
+            if self._channels.pop(channel.number, None) is not None:
+                channel.fail(error)
+        return channel.ready
 
     async def _attach_again(self, channel: LinkChannel) -> None:
-        before = channel.attached
-        channel.attached = await self._attach(channel, await channel.credentials())
-        channel.ready = True
-        channel.on_role(Role(channel.attached.role), channel.attached.reason)
-        if before is not None and before.lineage == channel.attached.lineage:
-            channel.resend()
+        before, channel.attached = channel.said, await self._attach(channel, await channel.credentials())
+        channel.parted = (before.room, before.lineage) != (channel.said.room, channel.said.lineage)
+        channel.on_role(channel.role, channel.reason)
+        if not channel.parted:
+            await channel.resend()
+        channel.ready = channel.number in self._channels
 
     async def _renew_for_ever(self) -> None:
         """Shows the relay each token that was rotated, before the one it holds ends."""
@@ -276,6 +309,8 @@ class Link:
                     await self._renew(channel)
                 except CollabError as error:
                     log.warning("a credential could not be renewed at %s: %s", self.url, error)
+                except Exception:
+                    log.exception("renewing a credential at %s", self.url)
 
     async def _renew(self, channel: LinkChannel) -> None:
         now = await channel.credentials()

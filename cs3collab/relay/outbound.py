@@ -10,6 +10,10 @@ from typing import Generic, Protocol, TypeVar
 from cs3collab.relay.protocol import MAX_MESSAGES_PER_FRAME, Message, encode
 
 MESSAGE_OVERHEAD_BYTES = 64
+FRAME_BYTES = 2**20
+"""A frame ends when it is this large: a peer refuses a frame that is larger than the largest update may be."""
+CLOSE_S = 5.0
+"""How long a peer may take to hear that the socket is closed."""
 T = TypeVar("T")
 
 
@@ -24,15 +28,24 @@ class Outbound(Generic[T]):
     """Never blocks the sender. Past `limit_bytes` unread the socket is closed: the peer comes back and resyncs."""
 
     def __init__(
-        self, ws: Socket, *, limit_bytes: int, frames: Callable[[list[T]], Sequence[bytes]], size: Callable[[T], int]
+        self,
+        ws: Socket,
+        *,
+        limit_bytes: int,
+        frames: Callable[[list[T]], Sequence[bytes]],
+        size: Callable[[T], int],
+        abort: Callable[[], None] = lambda: None,
     ) -> None:
+        """``abort`` ends the connection at once, with what a peer that does not read has left in it."""
         self._ws = ws
+        self._abort = abort
         self._limit = limit_bytes
         self._frames = frames
         self._size = size
         self._queue: list[T] = []
         self.queued_bytes = 0
         self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -45,6 +58,12 @@ class Outbound(Generic[T]):
         if self.queued_bytes > self._limit and len(self._queue) > 1:
             self.cut(1013, "too slow to follow; connect again")
 
+    async def room(self) -> None:
+        """Waits until the peer has read nearly all, or the socket is closed: for those who can wait, unlike `send`."""
+        while self.queued_bytes > 8 * FRAME_BYTES and self._closing is None:
+            self._progress.clear()
+            await self._progress.wait()
+
     def close(self, code: int, reason: str) -> None:
         """Closes the socket after what is queued."""
         self._closing = self._closing or (code, reason)
@@ -54,6 +73,7 @@ class Outbound(Generic[T]):
         """Closes the socket now."""
         self._closing = self._closing or (code, reason)
         self._queue.clear()
+        self._progress.set()
         self._task.cancel()
 
     def stop(self) -> None:
@@ -69,30 +89,44 @@ class Outbound(Generic[T]):
             # aiohttp says RuntimeError or ClientConnectionResetError (a ConnectionError) on a closed transport.
             pass
         finally:
+            # a peer that reads nothing lets neither the closing frame nor the transport's own close through
+            asyncio.get_running_loop().call_later(CLOSE_S, self._abort)
             code, reason = self._closing or (1011, "")
             with contextlib.suppress(Exception):
-                await self._ws.close(code=code, message=reason.encode()[:123])
+                async with asyncio.timeout(CLOSE_S):
+                    await self._ws.close(code=code, message=reason.encode()[:123])
 
     async def _write(self) -> None:
-        batch, self._queue = self._queue[:MAX_MESSAGES_PER_FRAME], self._queue[MAX_MESSAGES_PER_FRAME:]
+        batch, size = 0, 0
+        for message in self._queue[:MAX_MESSAGES_PER_FRAME]:
+            more = self._size(message)
+            if batch and size + more > FRAME_BYTES:
+                break
+            batch, size = batch + 1, size + more
+        messages, self._queue = self._queue[:batch], self._queue[batch:]
         if self._queue:
             self._wake.set()
-        for frame in self._frames(batch):
+        for frame in self._frames(messages):
             await self._ws.send_bytes(frame)
-        self.queued_bytes -= sum(map(self._size, batch))
+        self.queued_bytes -= size
+        self._progress.set()
 
 
 def _size(message: Message) -> int:
     return MESSAGE_OVERHEAD_BYTES + len(getattr(message, "update", b""))
 
 
-def link_outbound(ws: Socket, limit_bytes: int) -> Outbound[Message]:
+def link_outbound(ws: Socket, limit_bytes: int, abort: Callable[[], None] = lambda: None) -> Outbound[Message]:
     """Messages of the link protocol, a loop turn's in one frame."""
-    return Outbound(ws, limit_bytes=limit_bytes, frames=lambda batch: [encode(batch)] if batch else [], size=_size)
+    return Outbound(ws, limit_bytes=limit_bytes, frames=lambda batch: [encode(batch)] if batch else [], size=_size, abort=abort)
 
 
-def plain_outbound(ws: Socket, limit_bytes: int) -> Outbound[bytes]:
+def plain_outbound(ws: Socket, limit_bytes: int, abort: Callable[[], None] = lambda: None) -> Outbound[bytes]:
     """Messages of the y-websocket protocol, one a frame."""
     return Outbound(
-        ws, limit_bytes=limit_bytes, frames=lambda batch: batch, size=lambda message: MESSAGE_OVERHEAD_BYTES + len(message)
+        ws,
+        limit_bytes=limit_bytes,
+        frames=lambda batch: batch,
+        size=lambda message: MESSAGE_OVERHEAD_BYTES + len(message),
+        abort=abort,
     )

@@ -14,12 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from cs3collab.errors import InvalidInput, ProtocolViolation
-from cs3collab.types import Credential, Lineage, ResourceId, RoomStatus, SiteId, Target
+from cs3collab.types import Credential, Lineage, ResourceId, Role, RoomStatus, SiteId, Target
 
 SUBPROTOCOL = "cs3collab.v1"
 LINK_PATH = "/link"
 MAX_MESSAGES_PER_FRAME = 65_536
-MAX_NUMBER = 2**53
 
 
 class _Message(msgspec.Struct, array_like=True, gc=False, tag_field="tag"):
@@ -47,7 +46,7 @@ class Attach(_Message, tag=1):
 class Attached(_Message, tag=2):
     request: int
     room: str
-    role: int
+    role: Role
     reason: str
     lineage: str
     name: str
@@ -171,7 +170,7 @@ class Status(_Message, tag=16):
 
 class RoleChanged(_Message, tag=17):
     channel: int
-    role: int
+    role: Role
     reason: str
 
 
@@ -244,7 +243,7 @@ def decode(frame: bytes) -> list[Message]:
     """Raises `ProtocolViolation` for anything that is not a frame of ours."""
     try:
         messages = _decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # DecodeError and UnicodeDecodeError are ValueErrors
         raise ProtocolViolation("a link frame cannot be read", hint="are both relays of compatible versions?") from error
     if len(messages) > MAX_MESSAGES_PER_FRAME:
         raise ProtocolViolation(f"{len(messages)} messages in one frame")

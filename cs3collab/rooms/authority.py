@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cs3collab import telemetry
 from cs3collab.errors import CollabError, NotAuthenticated, NotAuthorized, NotFound, Unavailable, UpdateRejected
 from cs3collab.limits import Limits
 from cs3collab.rooms.keeper import Keeper, SaveState
 from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
 from cs3collab.rooms.room import Room, SaveResult, Seat
 from cs3collab.types import Lineage, Role, RoomId, RoomStatus, SiteId
+from ystore.errors import StoreError
+
+log = logging.getLogger(__name__)
+_RECHECKS_AT_ONCE = 16
 
 
 @dataclass(slots=True)
@@ -54,37 +60,61 @@ class Authority(Room):
         self._service = service
         self._departed: list[tuple[int, Storage]] = []
         self._last_append: asyncio.Future[int] | None = None
-        self._doubt = False
+        self._refusals = 0
+        self._healing = asyncio.Lock()
+        self._unsaved_since: float | None = None
 
     def start(self) -> None:
+        if self.status.position > self.status.saved_position:
+            self._unsaved_since = time.monotonic()
         self.tasks.start(self.keeper.run())
         self.tasks.start(self._recheck_for_ever())
 
     async def submit(self, seat: Seat, update: bytes) -> int:
-        self.check(seat, update)
-        applied = await self.validated(seat, update)
-        if applied is Applied.KNOWN and not self._doubt:
+        try:
+            self.check(seat, update)
+            applied = await self.validated(seat, update)
+        except CollabError as error:
+            telemetry.UPDATES.labels("quarantined" if isinstance(error, UpdateRejected) else "refused").inc()
+            raise
+        if self._refusals:
+            seat.last_edit = await self._heal()
+        if applied is Applied.KNOWN:
             # A twin of it may still be on its way to the disk: what we answer must be durable.
             if self._last_append is not None and not self._last_append.done():
                 await asyncio.shield(self._last_append)
+            telemetry.UPDATES.labels("known").inc()
             return self.store.position
-        return await self._make_durable(seat.outlet, update, seat.user.key, seat)
+        position = await self._make_durable(seat.outlet, update, seat.user.key)
+        seat.last_edit = position
+        telemetry.UPDATES.labels("accepted").inc()
+        return position
 
-    async def _make_durable(self, source: Outlet | None, update: bytes, author: str, seat: Seat | None = None) -> int:
-        self._last_append = append = asyncio.ensure_future(self.store.append(update, author, time.time()))
+    async def _heal(self) -> int:
+        """The worker has what the log once refused: all of it is logged, so that what builds upon it may be acknowledged."""
+        async with self._healing:
+            if refusals := self._refusals:
+                await self._make_durable(None, await self.document.diff(b""), "")
+                self._refusals -= refusals
+        return self.store.position
+
+    async def _make_durable(self, source: Outlet | None, update: bytes, author: str) -> int:
+        """What was begun here is also finished when nobody waits for it any more: all must hear of what became durable."""
+        self._last_append = append = asyncio.ensure_future(self._append(source, update, author))
+        return await asyncio.shield(append)
+
+    async def _append(self, source: Outlet | None, update: bytes, author: str) -> int:
         try:
-            position = await asyncio.shield(append)
-        except asyncio.CancelledError:
-            raise
+            with telemetry.APPEND_SECONDS.time():
+                position = await self.store.append(update, author, time.time())
         except Exception as error:
-            # The worker has the update, the log may not: until it is logged, "known" proves nothing.
-            self._doubt = True
+            self._refusals += 1
             raise Unavailable(
                 f"the edit could not be made durable: {error}", hint="it is kept and tried again; check the relay's disk"
             ) from error
+        if self._unsaved_since is None:
+            self._unsaved_since = time.monotonic()
         self.moved(position)
-        if seat is not None:
-            seat.last_edit = position
         self.broadcast(source, position, update, author)
         self.keeper.touched(position)
         return position
@@ -95,7 +125,11 @@ class Authority(Room):
 
     async def refused(self, seat: Seat | None, update: bytes, error: UpdateRejected) -> None:
         await super().refused(seat, update, error)
-        await self.store.quarantine(update, seat.user.key if seat else "", str(error))
+        telemetry.QUARANTINED.inc()
+        try:
+            await self.store.quarantine(update, seat.user.key if seat else "", str(error))
+        except StoreError as trouble:
+            log.warning("a refused update of %d bytes could not be kept for inspection: %s", len(update), trouble)
 
     async def save(self, seat: Seat) -> SaveResult:
         if seat.role < Role.EDITOR:
@@ -121,6 +155,10 @@ class Authority(Room):
     def published(self, state: SaveState) -> None:
         """The keeper's news. Credentials of people who left are dropped once what they wrote is saved."""
         self._departed = [entry for entry in self._departed if entry[0] > state.saved_position]
+        if state.saved_position >= self.status.position:
+            self._unsaved_since = None
+        elif state.saved_position > self.status.saved_position:
+            self._unsaved_since = time.monotonic()
         self.set_status(
             saved_position=state.saved_position,
             saved_at=state.saved_at,
@@ -129,29 +167,62 @@ class Authority(Room):
             problem=state.problem,
         )
 
+    @property
+    def unsaved_s(self) -> float:
+        """Age in seconds of the oldest edit that is not in the file, 0 when all are."""
+        return 0.0 if self._unsaved_since is None else time.monotonic() - self._unsaved_since
+
     def seats_changed(self) -> None:
         self.set_status(editors=sum(1 for seat in self.seats.values() if seat.role is Role.EDITOR))
 
     async def _recheck_for_ever(self) -> None:
+        turns = asyncio.Semaphore(_RECHECKS_AT_ONCE)
+
+        async def in_turn(seat: Seat) -> None:
+            async with turns:
+                await self.recheck(seat)
+
         while True:
             await asyncio.sleep(self.limits.recheck_s)
-            await asyncio.gather(*(self.recheck(seat) for seat in list(self.seats.values())))
+            outcomes = await asyncio.gather(*map(in_turn, list(self.seats.values())), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    log.error("asking storage for a person's rights failed", exc_info=outcome)
 
     async def recheck(self, seat: Seat) -> None:
         """Asks storage again what this person may do, and acts on it. A storage that is away changes nothing."""
         try:
             role, reason = await seat.backing.recheck()
-        except (NotAuthenticated, NotAuthorized, NotFound) as error:
-            role, reason = Role.NONE, f"this document is no longer shared with you ({error.message})"
+        except NotAuthenticated as error:
+            if seat.number in self.seats:
+                self.end(seat, error)
+            return
+        except (NotAuthorized, NotFound) as error:
+            role, reason = Role.NONE, f"this document was deleted, or is no longer shared with you ({error.message})"
         except CollabError:
             return
         if seat.number in self.seats:
             self.set_role(seat, role, reason)
 
+    async def renewed(self, seat: Seat) -> None:
+        await self.recheck(seat)
+
     async def close(self) -> None:
-        """Saves what can be saved, then lets go of everything. The store stays."""
-        await self.keeper.finish()
-        await self.tasks.cancel()
-        await self.document.close()
-        await self.store.flush()
-        await self.store.close()
+        """Saves what can be saved in reasonable time, then lets go of everything. The store stays."""
+        try:
+            async with asyncio.timeout(self.limits.request_timeout_s):
+                await self.keeper.finish()
+        except TimeoutError:
+            log.warning("%s could not be saved in time; its edits are in the store", self.name)
+        finally:
+            await self.tasks.cancel()
+            await self.document.close()
+            await self._close_store()
+
+    async def _close_store(self) -> None:
+        try:
+            await self.store.flush()
+        except StoreError as error:
+            log.warning("the store of %s: %s", self.name, error)
+        finally:
+            await self.store.close()

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from cs3collab.errors import InvalidInput
 
 MAX_STATE_VECTOR_CLIENTS = 100_000
+MAX_NUMBER = 2**53 - 1
+"""JavaScript's largest exact integer: lib0 throws at anything above, in every browser that is sent it."""
+MAX_CLOCK = 2**52
+"""Awareness clocks count up from 0; above this there would be no room to count on."""
 EMPTY_UPDATE = b"\0\0"
 
 
@@ -90,7 +94,10 @@ def decode_awareness(update: bytes, *, max_entries: int = 1000) -> list[Awarenes
     count = reader.var_uint()
     if count > max_entries:
         raise InvalidInput(f"awareness update with {count} clients", hint=f"at most {max_entries}")
-    return [AwarenessEntry(reader.var_uint(), reader.var_uint(), reader.var_bytes()) for _ in range(count)]
+    entries = [AwarenessEntry(reader.var_uint(), reader.var_uint(), reader.var_bytes()) for _ in range(count)]
+    if any(entry.client > MAX_NUMBER or entry.clock > MAX_CLOCK for entry in entries):
+        raise InvalidInput("awareness update with a number that browsers cannot hold")
+    return entries
 
 
 def encode_awareness(entries: list[AwarenessEntry]) -> bytes:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from cs3collab.errors import CollabError, Overloaded
+from cs3collab import telemetry
+from cs3collab.errors import CollabError, Overloaded, Unavailable
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.ports import Document, Outlet
-from cs3collab.rooms.replica import Channel, Replica, Upstream
+from cs3collab.rooms.replica import Channel, Replica, Rescue, Upstream, nowhere
 from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Credential, FileInfo, Lineage, Role, RoomId, RoomStatus, SiteId, Target, User
 
@@ -48,6 +50,10 @@ class RemoteChannel(Channel, Protocol):
     on_detached: Callable[[CollabError], None]
 
     @property
+    def ended(self) -> CollabError | None:
+        """Why the authority closed it, if it did."""
+
+    @property
     def room(self) -> str: ...
     @property
     def user(self) -> User: ...
@@ -75,54 +81,108 @@ OpenAuthority = Callable[[Admission], Awaitable[Authority]]
 NewDocument = Callable[[str, Callable[[], Awaitable[list[bytes]]]], Document]
 
 
+@dataclass(slots=True)
+class _Turn:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class Registry:
-    """The rooms of one process."""
+    """The rooms of one process.
+
+    A room of our own storage is known by its id, a replica by the relay it follows as well: no other site can name its way into
+    a document of ours.
+    """
 
     def __init__(
-        self, *, admit: Admit, open_authority: OpenAuthority, new_document: NewDocument, dial: Dial, limits: Limits = DEFAULT
+        self,
+        *,
+        admit: Admit,
+        open_authority: OpenAuthority,
+        new_document: NewDocument,
+        dial: Dial,
+        limits: Limits = DEFAULT,
+        rescue: Rescue = nowhere,
     ) -> None:
         self._admit = admit
         self._open_authority = open_authority
         self._new_document = new_document
         self._dial = dial
         self._limits = limits
+        self._rescue = rescue
         self.rooms: dict[str, Room] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
-        self._tasks = Tasks("registry")
+        self._turns: dict[str, _Turn] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._closings = Tasks("closing a room")
+        self._closed = False
 
     async def join(self, target: Target, credentials: Credentials, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
         """Lets a user in. Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `Unavailable`, `NotANotebook`, …"""
         admitted = await self._admit(target, credentials)
-        if isinstance(admitted, Admission):
-            room: Room = await self._room(str(admitted.room_id), lambda: self._open_authority(admitted))
+        if isinstance(admitted, Forward):
+            return await self._join_replica(admitted, outlet_for)
+        async with self._room(str(admitted.room_id), lambda: self._open_authority(admitted)) as room:
             seat = Seat(admitted.user, admitted.role, outlet_for(room), admitted.standing, admitted.reason)
             return room, room.sit(seat)
-        link = self._dial(admitted.url)
-        channel = await link.attach(admitted.target, admitted.credentials)
+
+    async def _join_replica(self, forward: Forward, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
+        link = self._dial(forward.url)
+        channel = await link.attach(forward.target, forward.credentials)
         try:
-            room = await self._room(channel.room, lambda: self._open_replica(channel, link))
-            if isinstance(room, Replica):
-                await room.follow()
+            key = f"{forward.url} {channel.room}"
+            async with self._room(key, lambda: self._open_replica(key, channel, link)) as room:
+                seat = Seat(channel.user, channel.role, outlet_for(room), channel, channel.reason)
+                room.sit(seat)
         except BaseException:
             channel.close()
             raise
-        seat = Seat(channel.user, channel.role, outlet_for(room), channel, channel.reason)
+        assert isinstance(room, Replica)
         channel.on_role = lambda role, reason: room.set_role(seat, role, reason)
         channel.on_detached = lambda error: room.end(seat, error)
-        return room, room.sit(seat)
+        try:
+            await room.follow()
+            if channel.ended is not None:
+                raise channel.ended
+            if seat.number not in room.seats:
+                raise Unavailable("the document was closed while it was being opened", hint="open it again")
+        except BaseException:
+            room.leave(seat)
+            raise
+        return room, seat
 
-    async def _room(self, key: str, create: Callable[[], Awaitable[Room]]) -> Room:
-        lock = self._opening.setdefault(key, asyncio.Lock())
-        async with lock:
+    @asynccontextmanager
+    async def _room(self, key: str, create: Callable[[], Awaitable[Room]]) -> AsyncIterator[Room]:
+        """The room, which stays open inside: whoever sits down there finds it alive."""
+        async with self._turn(key):
             if (room := self.rooms.get(key)) is None:
+                if self._closed:
+                    raise Unavailable("this server is being stopped", hint="try again in a moment")
                 if len(self.rooms) >= self._limits.rooms:
                     raise Overloaded("too many documents are open at this site", hint="try again later")
                 room = await create()
-                room.on_empty = self._linger
+                room.on_empty = lambda empty: self._linger(key, empty)
                 self.rooms[key] = room
-            return room
+            try:
+                yield room
+            except BaseException:
+                if not room.seats:
+                    self._linger(key, room)
+                raise
 
-    async def _open_replica(self, channel: RemoteChannel, link: Dialled) -> Replica:
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """One at a time per room; nothing is left of it when nobody waits."""
+        turn = self._turns.setdefault(key, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[key]
+
+    async def _open_replica(self, key: str, channel: RemoteChannel, link: Dialled) -> Replica:
         room_id = RoomId.parse(channel.room)
         replica: Replica
 
@@ -131,7 +191,16 @@ class Registry:
 
         document = self._new_document(room_id.type, history)
         status = RoomStatus(home=channel.home, lineage=Lineage(""))
-        replica = Replica(room_id, name=channel.name, document=document, status=status, upstream=link, limits=self._limits)
+        replica = Replica(
+            room_id,
+            name=channel.name,
+            document=document,
+            status=status,
+            upstream=link,
+            limits=self._limits,
+            rescue=self._rescue,
+        )
+        replica.on_diverged = lambda diverged: self._discard(key, diverged)
         link.rooms[channel.room] = replica
         try:
             await replica.open()
@@ -140,21 +209,51 @@ class Registry:
             raise
         return replica
 
-    def _linger(self, room: Room) -> None:
-        self._tasks.start(self._close_if_empty(room))
+    def _discard(self, key: str, room: Room) -> None:
+        """The next one to join finds no room, and makes a new one."""
+        if self.rooms.get(key) is room:
+            del self.rooms[key]
+            self._closings.start(self._close_in_turn(key, room))
 
-    async def _close_if_empty(self, room: Room) -> None:
-        await asyncio.sleep(self._limits.room_linger_s)
-        key = str(room.id)
-        async with self._opening.setdefault(key, asyncio.Lock()):
+    async def _close_in_turn(self, key: str, room: Room) -> None:
+        async with self._turn(key):
+            await room.close()
+
+    def _linger(self, key: str, room: Room) -> None:
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+        if not self._closed:
+            later = asyncio.get_running_loop().call_later
+            self._timers[key] = later(self._limits.room_linger_s, self._lingered, key, room)
+
+    def _lingered(self, key: str, room: Room) -> None:
+        del self._timers[key]
+        self._closings.start(self._close_if_empty(key, room))
+
+    async def _close_if_empty(self, key: str, room: Room) -> None:
+        async with self._turn(key):
             if room.seats or self.rooms.get(key) is not room:
                 return
             del self.rooms[key]
             await room.close()
 
+    def measure(self) -> None:
+        """Sets the gauges of `telemetry` to what is true now."""
+        rooms = list(self.rooms.values())
+        roles = [seat.role for room in rooms for seat in room.seats.values()]
+        telemetry.ROOMS.set(len(rooms))
+        for role, label in ((Role.VIEWER, "viewer"), (Role.EDITOR, "editor")):
+            telemetry.SEATS.labels(label).set(roles.count(role))
+        telemetry.SAVED_AGE_SECONDS.set(max((room.unsaved_s for room in rooms if isinstance(room, Authority)), default=0.0))
+        telemetry.UNACKED_BYTES.set(sum(room.unacked_bytes for room in rooms if isinstance(room, Replica)))
+
     async def close(self) -> None:
         """Saves and closes every room."""
-        await self._tasks.cancel()
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self._closings.finish()
         rooms, self.rooms = list(self.rooms.values()), {}
         for result in await asyncio.gather(*(room.close() for room in rooms), return_exceptions=True):
             if isinstance(result, Exception):

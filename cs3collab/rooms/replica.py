@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from cs3collab.errors import CollabError, LineageDiverged, Overloaded, Unavailable, UpdateRejected
+from cs3collab.errors import CollabError, LineageDiverged, Overloaded, PeerUnavailable, Unavailable
 from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import decode_state_vector, lacks
 from cs3collab.rooms.ports import Applied, Document
 from cs3collab.rooms.presence import REMOTE
 from cs3collab.rooms.room import Room, SaveResult, Seat, Snapshot
 from cs3collab.types import Lineage, Role, RoomId, RoomStatus
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+Rescue = Callable[[str, bytes], Awaitable[str]]
+"""Keeps a document that would be lost, by name and content; says in words where it is now."""
 
 
 class Channel(Protocol):
@@ -35,35 +42,63 @@ class Upstream(Protocol):
     """The link, as the room sees it."""
 
     async def sync(self, room: str, lineage: Lineage, state_vector: bytes) -> tuple[Snapshot, RoomStatus]: ...
-    def forget(self, room: str) -> None: ...
+    def forget(self, replica: Replica) -> None: ...
+
+
+async def nowhere(name: str, content: bytes) -> str:
+    return ""
 
 
 class Replica(Room):
-    """Serves joins and local peers while the authority is away; what it made meanwhile goes up on reconnection."""
+    """Goes on for who is in it while the authority is away; what they made meanwhile goes up on reconnection.
+
+    When it turns out to hold another history than the authority, it ends: everybody is sent away to come back to a new one.
+    """
 
     def __init__(
-        self, room_id: RoomId, *, name: str, document: Document, status: RoomStatus, upstream: Upstream, limits: Limits
+        self,
+        room_id: RoomId,
+        *,
+        name: str,
+        document: Document,
+        status: RoomStatus,
+        upstream: Upstream,
+        limits: Limits,
+        rescue: Rescue = nowhere,
     ) -> None:
         super().__init__(room_id, name=name, document=document, status=status, limits=limits)
         self._upstream = upstream
+        self._rescue = rescue
         self._followed = False
         self._history: list[bytes] = []
         self._history_bytes = 0
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue(maxsize=100_000)
+        self._syncing = asyncio.Lock()
+        self._retrying = False
+        self._untaken = b""
+        self.on_diverged: Callable[[Replica], None] = lambda replica: None
 
     async def open(self) -> None:
-        """First synchronisation. Raises `PeerUnavailable`."""
+        """First synchronisation. Raises `Unavailable`."""
         snapshot, status = await self._upstream.sync(str(self.id), Lineage(""), b"")
+        self.status = status
         await self.document.load([snapshot.update])
         self._remember(snapshot.update)
-        self.status = status
         self._followed = True
         self.tasks.start(self._apply_incoming())
         self.tasks.start(self._compare_for_ever())
 
     async def history(self) -> list[bytes]:
         """Everything the document was made of: what a new worker loads."""
-        return [*self._history, *(u for seat in self.seats.values() for u in seat.backing.pending())]
+        return [*self._history, *self._pending()]
+
+    def _pending(self) -> list[bytes]:
+        return [update for seat in self.seats.values() for update in seat.backing.pending()]
+
+    @property
+    def unacked_bytes(self) -> int:
+        """What waits here for the authority."""
+        return sum(seat.backing.outbox_bytes for seat in self.seats.values())
 
     def _remember(self, update: bytes) -> None:
         self._history.append(update)
@@ -79,8 +114,7 @@ class Replica(Room):
 
     async def submit(self, seat: Seat, update: bytes) -> int:
         self.check(seat, update)
-        waiting = sum(other.backing.outbox_bytes for other in self.seats.values())
-        if waiting + len(update) > self.limits.outbox_bytes:
+        if self.unacked_bytes + len(update) > self.limits.outbox_bytes:
             raise Overloaded("too many edits wait for the home site", hint="keep this page open until it is reachable again")
         # Up first: the local worker is not on the way to the authority.
         durable = asyncio.ensure_future(seat.backing.push(update))
@@ -89,8 +123,10 @@ class Replica(Room):
                 self._remember(update)
                 self.broadcast(seat.outlet, self.status.position, update, seat.user.key)
             position: int = await durable
-        except BaseException:
+        except BaseException as error:
             durable.cancel()
+            if isinstance(error, CollabError) and not isinstance(error, Unavailable | Overloaded):
+                self._resync_later(RETRY_S)  # this copy may hold what the authority refused
             raise
         self.moved(position)
         return position
@@ -107,8 +143,9 @@ class Replica(Room):
 
     async def follow(self) -> None:
         """The authority tells its news only while somebody sits here; who comes after a pause has to be brought up to date."""
-        if not self._followed:
-            await self.resync()
+        async with self._syncing:
+            if not self._followed:
+                await self._try_resync()
 
     def awareness(self, seat: Seat, update: bytes) -> None:
         super().awareness(seat, update)
@@ -121,17 +158,33 @@ class Replica(Room):
         try:
             self._incoming.put_nowait(update)
         except asyncio.QueueFull:
-            self.tasks.start(self.resync())
+            self._followed = False
+            self._resync_later(0)
 
     async def _apply_incoming(self) -> None:
         while True:
             update = await self._incoming.get()
             self._remember(update)
             try:
-                await self.document.apply(update)
-            except UpdateRejected as error:
-                await self._start_over(error)
+                await self._apply(update)
+            except CollabError as error:
+                await self.diverge(PeerUnavailable(f"an edit from the home site cannot be applied here: {error.message}"))
+                return
+            await self._shorten_history_if_possible()
+
+    async def _apply(self, update: bytes) -> Applied:
+        """However long the worker takes to come back. Raises `UpdateRejected`."""
+        while True:
+            try:
+                return await self.document.apply(update)
+            except (Unavailable, Overloaded):
+                await asyncio.sleep(RETRY_S)
+
+    async def _shorten_history_if_possible(self) -> None:
+        try:
             await self._shorten_history()
+        except (Unavailable, Overloaded) as error:
+            log.info("the history of %s stays long for now: %s", self.name, error)
 
     def on_awareness(self, update: bytes) -> None:
         self._say(self.presence.offer(update, owner=REMOTE), None)
@@ -143,56 +196,111 @@ class Replica(Room):
 
     def on_offline(self, reason: str) -> None:
         """The authority cannot be reached: edits go on, are kept here, and everybody elsewhere is gone from sight."""
+        self._followed = False
         self._say(self.presence.leave(REMOTE), None)
         self.set_status(online=False, problem=reason)
 
     async def resync(self) -> None:
-        """Compares with the authority and makes both whole. Raises nothing: the link tries again when it comes back."""
+        """Compares with the authority and makes both whole. Raises nothing: what fails is tried again, or ends the room."""
+        async with self._syncing:
+            await self._try_resync()
+
+    async def _try_resync(self) -> None:
         try:
-            state = await self.document.state()
-            snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
-        except Unavailable as error:
+            await self._resync()
+        except (Unavailable, Overloaded) as error:
             self.set_status(online=False, problem=error.message)
-            return
+            self._resync_later(RETRY_S)
+        except LineageDiverged as error:
+            await self.diverge(error)
         except CollabError as error:
-            self.cut(error)
-            return
+            await self.diverge(PeerUnavailable(f"the home site cannot be followed: {error.message}", hint="connect again"))
+
+    def _resync_later(self, delay: float) -> None:
+        async def later() -> None:
+            await asyncio.sleep(delay)
+            self._retrying = False
+            if self.seats:
+                await self.resync()
+
+        if not self._retrying:
+            self._retrying = True
+            self.tasks.start(later())
+
+    async def _resync(self) -> None:
+        """Raises what the authority or the worker says."""
+        state = await self.document.state()
+        snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
         if status.lineage != self.lineage:
-            await self._start_over(LineageDiverged("the document was started anew at its home site", hint="reload the page"))
-            return
-        if await self.document.apply(snapshot.update) is Applied.CHANGED:
+            raise LineageDiverged("the document was started anew at its home site", hint="reload the page")
+        if await self._apply(snapshot.update) is not Applied.KNOWN:
             self._remember(snapshot.update)
             self.broadcast(None, snapshot.position, snapshot.update, "")
         self._followed = True
         self.status = status
         for outlet in list(self._outlets):
             outlet.status(self.status)
-        await self._push_what_lacks(snapshot.state_vector)
+        for seat in self.seats.values():
+            if said := self.presence.said_by(seat.number):
+                seat.backing.awareness(said)
+        await self._push_what_lacks(snapshot.state_vector, state)
 
-    async def _push_what_lacks(self, state_vector: bytes) -> None:
+    async def _push_what_lacks(self, theirs: bytes, ours: bytes) -> None:
         """What the authority lost or never got and no outbox holds: others' edits may rest on it."""
-        ours = await self.document.state()
-        editor = next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
-        if editor is None or not lacks(decode_state_vector(state_vector), decode_state_vector(ours)):
+        known = decode_state_vector(theirs)
+        if not lacks(known, decode_state_vector(ours)):
+            self._untaken = b""
             return
-        await editor.backing.push(await self.document.diff(state_vector))
+        editor = next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
+        if editor is not None:
+            pushed = asyncio.ensure_future(editor.backing.push(await self.document.diff(theirs)))
+            pushed.add_done_callback(self._pushed)
+        elif not self._untaken or self._pending():
+            # The next hop tells first and applies behind, so once proves nothing.
+            self._untaken = ours
+            self._resync_later(RETRY_S)
+        elif lacks(known, decode_state_vector(self._untaken)):
+            await self._not_taken()
+
+    def _pushed(self, push: asyncio.Future[int]) -> None:
+        """The outbox tries again what may pass later; what the authority refuses for good, nobody may go on to build upon."""
+        if not push.cancelled() and push.exception() is not None and self.seats:
+            self.tasks.start(self._not_taken())
+
+    async def _not_taken(self) -> None:
+        await self.diverge(
+            LineageDiverged("the home site did not take what was typed here", hint="reload the page"), always_keep=True
+        )
 
     async def _compare_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self.limits.anti_entropy_s)
-            if self._followed and self.status.online and self._incoming.empty():
+            if self.seats and self._incoming.empty():
                 await self.resync()
 
-    async def _start_over(self, error: CollabError) -> None:
-        """This copy and the authority's have parted: take theirs, send local peers away to come back fresh."""
-        self.cut(error)
-        self._history, self._history_bytes = [], 0
-        snapshot, status = await self._upstream.sync(str(self.id), Lineage(""), b"")
-        self._remember(snapshot.update)
-        await self.document.load([snapshot.update])
-        self.status = status
+    async def diverge(self, error: CollabError, *, always_keep: bool = False) -> None:
+        """This copy and the authority's have parted: what only this one has is kept aside, and who is here comes back fresh."""
+        log.warning("%s: %s", self.name, error)
+        if (always_keep or self._pending()) and (where := await self._rescued()):
+            error = type(error)(error.message, hint=f"what you typed last is kept {where}")
+        self.on_diverged(self)
+        for seat in list(self.seats.values()):
+            self.end(seat, error)
+
+    async def _rescued(self) -> str:
+        """Where the document now is kept aside, in words."""
+        try:
+            where = await self._rescue(self.name, (await self.document.render()).content)
+        except CollabError as error:
+            log.error("what was typed into %s never got home, and cannot be kept aside: %s", self.name, error)
+            return ""
+        log.warning("what was typed into %s and never got home is kept %s", self.name, where)
+        return where
 
     async def close(self) -> None:
+        """What nobody waits for any more and never got home is kept aside."""
         await self.tasks.cancel()
-        self._upstream.forget(str(self.id))
+        self._upstream.forget(self)
+        if self._pending():
+            await self._rescued()
         await self.document.close()

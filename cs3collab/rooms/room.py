@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from cs3collab.errors import CollabError, NotAuthorized, Overloaded, UpdateRejected
+from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, Overloaded, UpdateRejected
 from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import EMPTY_UPDATE
 from cs3collab.rooms.ports import Applied, Document, Outlet
@@ -56,6 +56,19 @@ class SaveResult:
     message: str = ""
 
 
+@dataclass(eq=False, slots=True)
+class Held:
+    """What came while a peer was being brought up to date, until it is too much."""
+
+    updates: list[tuple[int, bytes, str]] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, position: int, update: bytes, author: str, limit_bytes: int) -> None:
+        self.size += len(update)
+        if self.size <= limit_bytes:
+            self.updates.append((position, update, author))
+
+
 class Tasks:
     """Tasks that end with their owner; a failure is logged, never lost."""
 
@@ -73,6 +86,14 @@ class Tasks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s: %s", self._what, error, exc_info=error)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def finish(self) -> None:
+        """Waits for all; what fails was logged."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def cancel(self) -> None:
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
@@ -93,8 +114,8 @@ class Room(ABC):
         self.seats: dict[int, Seat] = {}
         self.presence = Presence(limits)
         self.tasks = Tasks(f"room {room_id.file_id[:12]}")
-        self._outlets: dict[Outlet, int] = {}
-        self._joining: dict[Outlet, list[tuple[int, bytes, str]]] = {}
+        self._outlets: dict[Outlet, None] = {}
+        self._joining: dict[Outlet, Held] = {}
         self._talk: dict[int, Outlet | None] = {}
         self.on_empty: Callable[[Room], None] = lambda room: None
 
@@ -134,33 +155,48 @@ class Room(ABC):
 
         The caller sends the snapshot, then calls `live`, which delivers what came meanwhile.
         """
-        self._joining.setdefault(outlet, [])
-        update = await self.document.diff(state_vector)
-        state = await self.document.state()
+        self._joining.setdefault(outlet, Held())
+        try:
+            update = await self.document.diff(state_vector)
+            state = await self.document.state()
+        except BaseException:
+            self._joining.pop(outlet, None)
+            raise
         return Snapshot(self.lineage, self.status.position, update, state)
 
     def live(self, outlet: Outlet) -> None:
-        """From now on `outlet` gets updates as they come, first those held back since `sync`, then everybody's presence."""
-        held = self._joining.pop(outlet, [])
-        self._outlets[outlet] = 0
-        for position, update, author in held:
+        """From now on `outlet` gets updates as they come, first those held back since `sync`, then everybody's presence.
+
+        Does nothing when its last seat went meanwhile.
+        """
+        held = self._joining.pop(outlet, None) or Held()
+        if not any(seat.outlet is outlet for seat in self.seats.values()):
+            return
+        if held.size > self.limits.outlet_bytes:
+            outlet.closed(Overloaded("more was written than could be held while the document was loaded", hint="connect again"))
+            return
+        self._outlets[outlet] = None
+        for position, update, author in held.updates:
             outlet.update(position, update, author)
         if clients := self.presence.clients:
             outlet.awareness(self.presence.encode(clients))
         outlet.status(self.status)
 
     def check(self, seat: Seat, update: bytes) -> None:
-        """Raises `NotAuthorized` for viewers and `Overloaded` past the size bound: the same rule at every hop."""
+        """Raises `NotAuthorized` for viewers and `InvalidInput` past the size bound: the same rule at every hop."""
         if seat.number not in self.seats:
             raise NotAuthorized("you are no longer in this document", hint="open it again")
         if seat.role < Role.EDITOR:
             raise NotAuthorized(seat.reason or "you may read this document, but not edit it", hint="create a copy to edit it")
         if len(update) > self.limits.update_bytes:
-            raise Overloaded(f"an edit of {len(update)} bytes", hint=f"at most {self.limits.update_bytes} bytes at once")
+            raise InvalidInput(f"an edit of {len(update)} bytes", hint=f"at most {self.limits.update_bytes} bytes at once")
 
     @abstractmethod
     async def submit(self, seat: Seat, update: bytes) -> int:
-        """Carries an edit to durability; returns its position. Raises what `check` does, `UpdateRejected`, `Unavailable`."""
+        """Carries an edit to durability; returns its position.
+
+        Raises what `check` does and `UpdateRejected`; `Unavailable` and `Overloaded` when it may pass later.
+        """
 
     @abstractmethod
     async def save(self, seat: Seat) -> SaveResult:
@@ -173,11 +209,16 @@ class Room(ABC):
     def left(self, seat: Seat) -> None:
         """A seat is gone: let go of what stood behind it."""
 
+    async def renewed(self, seat: Seat) -> None:  # noqa: B027 - a hook, not an obligation
+        """Called after the credential behind a seat was replaced."""
+
     def seats_changed(self) -> None:  # noqa: B027 - a hook, not an obligation
         """Called after somebody came, left or changed role."""
 
     def awareness(self, seat: Seat, update: bytes) -> None:
-        """Raises `InvalidInput` or `Overloaded`; a foreign client id in it is ignored."""
+        """Raises `InvalidInput` or `Overloaded`; a foreign client id in it is ignored, and so is who has left."""
+        if seat.number not in self.seats:
+            return
         self._say(self.presence.offer(update, owner=seat.number, user=seat.user), seat.outlet)
 
     def set_role(self, seat: Seat, role: Role, reason: str) -> None:
@@ -216,7 +257,7 @@ class Room(ABC):
                 outlet.update(position, update, author)
         for outlet, held in self._joining.items():
             if outlet is not source:
-                held.append((position, update, author))
+                held.add(position, update, author, self.limits.outlet_bytes)
 
     async def validated(self, seat: Seat | None, update: bytes) -> Applied:
         """Applies in the worker. A poisoned update is kept aside and its sender cut, the document lives on."""

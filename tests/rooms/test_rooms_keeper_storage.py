@@ -257,8 +257,7 @@ async def test_after_an_outage_of_the_gateway_it_is_saved_without_being_asked(tm
         assert desk.room
         room = desk.room
         room.keeper._retry = replace(room.keeper._retry, first_s=0.05, brief_s=0.1)
-        listener = kept_room.Listener()
-        room.live(listener)
+        listener = kept_room.listen(room)
         await at.gateway.stop()
         await type_cell(room, seat, "two")
         async with asyncio.timeout(40):

@@ -11,7 +11,7 @@ from support.kept_room import (
     NEVER,
     Disk,
     DiskLog,
-    Listener,
+    listen,
     notebook_file,
     sit,
     sources,
@@ -59,8 +59,7 @@ class World:
         return (await self.room.keeper.save(keep_version=False)).status
 
     async def until(self, holds: Callable[[RoomStatus], bool]) -> None:
-        listener = Listener()
-        self.room.live(listener)
+        listener = listen(self.room)
         async with asyncio.timeout(20):
             while not holds(self.room.status):
                 listener.news.clear()

@@ -150,6 +150,13 @@ class Listener:
     def closed(self, error: Exception) -> None: ...
 
 
+def listen(room: Authority) -> Listener:
+    """Hears the room's news without a seat in it."""
+    listener = Listener()
+    room._outlets[listener] = None
+    return listener
+
+
 async def open_room(
     storage: Storage,
     resource_id: ResourceId,
