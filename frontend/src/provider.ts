@@ -56,6 +56,8 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
             await app.commands.execute('docmanager:reload');
           }
         });
+        const save = made.save.bind(made);
+        made.save = () => room.save(save);
         room.onGap = () => void made.reconnect();
         loading.add(made.ready, new Promise(resolve => options.model.disposed.connect(resolve)));
         return made;

@@ -10,7 +10,7 @@ import { rawText } from './raw';
 import type { ISocketListener } from './socket';
 import type { IRoomState, RoomEvent } from './state';
 import { mayEdit, reduce, UNKNOWN } from './state';
-import { parseStatus, rejection } from './status';
+import { parseSaveFailure, parseStatus, rejection } from './status';
 import type { IRoom, IRoomStatusTracker, SharedDocument } from './tokens';
 
 /** A room, fed by its websocket and its Y document. Closes the document to local writes while this person may not edit. */
@@ -41,9 +41,23 @@ export class Room implements IRoom, ISocketListener {
     return this._changed;
   }
 
+  /** Runs a save of the stock provider, which knows that a save failed, not why. */
+  async save(stock: () => Promise<void>): Promise<void> {
+    this._saveFailure = '';
+    try {
+      await stock();
+    } catch (error) {
+      throw new Error(this._saveFailure === '' ? String(error) : this._saveFailure);
+    }
+  }
+
   onMessage(data: unknown): void {
     const text = rawText(data);
-    const status = text === null ? null : parseStatus(text);
+    if (text === null) {
+      return;
+    }
+    this._saveFailure = parseSaveFailure(text) ?? this._saveFailure;
+    const status = parseStatus(text);
     if (status !== null) {
       const wasViewer = this._state.status?.role === 'viewer';
       this._feed({ type: 'status', status });
@@ -78,6 +92,7 @@ export class Room implements IRoom, ISocketListener {
   }
 
   private _state: IRoomState = UNKNOWN;
+  private _saveFailure = '';
   /** Whether something was written here that the server need not have accepted. */
   private _stray = false;
   private readonly _guard: WriteGuard;

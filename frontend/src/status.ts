@@ -78,6 +78,12 @@ export function parseStatus(json: string): IRoomStatus | null {
   };
 }
 
+/** Why a save that was asked for failed, in the JSON of a raw message, or null if it is another message. */
+export function parseSaveFailure(json: string): string | null {
+  const fields = parseObject(json);
+  return fields?.type === 'save' && fields.status === 'failed' ? text(fields.message) : null;
+}
+
 /** Close codes after which connecting again is no use: this copy, this person's access, or the file is out of the question. */
 const REJECTED = new Set([1003, 4403, 4404]);
 

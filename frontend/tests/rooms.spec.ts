@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import * as Y from 'yjs';
 
 import { Room, RoomStatusTracker } from '../src/rooms';
-import { statusMessage } from './data';
+import { rawMessage, statusMessage } from './data';
 
 const CELLS = [
   { cell_type: 'code' as const, source: 'a = 1', metadata: {}, outputs: [], execution_count: null },
@@ -167,6 +167,31 @@ describe('a room', () => {
     fileRoom.onMessage(statusMessage({ role: 'viewer' }));
     file.updateSource(0, 0, 'y');
     expect(file.getSource()).toBe('x');
+  });
+});
+
+describe('a save', () => {
+  const answer = (status: string, message: string): void =>
+    room.onMessage(rawMessage(JSON.stringify({ type: 'save', responseTo: 1, status, message })));
+
+  it('fails with the reason the server gives', async () => {
+    const save = room.save(() => {
+      answer('failed', 'the disk is full');
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject('Saving failed');
+    });
+    await expect(save).rejects.toThrow('the disk is full');
+  });
+
+  it('fails with what the stock provider says when the server gives no reason', async () => {
+    answer('failed', 'of an earlier one');
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+    await expect(room.save(() => Promise.reject('Saving failed'))).rejects.toThrow('Saving failed');
+  });
+
+  it('succeeds', async () => {
+    answer('success', '');
+    await expect(room.save(() => Promise.resolve())).resolves.toBeUndefined();
   });
 });
 

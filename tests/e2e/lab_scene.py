@@ -54,10 +54,13 @@ class Scene:
             for lab in new:
                 opening.create_task(self.people[lab.person.role].open())
 
+    async def leave(self, role: str) -> None:
+        """Somebody closes their browser; `open` opens a new one."""
+        await self.people.pop(role).close()
+
     async def close(self) -> None:
-        while self.people:
-            _, page = self.people.popitem()
-            await page.close()
+        for role in list(self.people):
+            await self.leave(role)
 
     @property
     def owner(self) -> LabPage:

@@ -44,6 +44,9 @@ async def test_typing_goes_on_while_a_relay_is_killed(scene: Scene, away: str) -
         await expect(person.status).to_have_text(re.compile(r"Offline, \d+ edits unsaved · "))
         await person.screenshot(f"offline-{away}")
 
+    if away == "other":
+        await _save_is_refused_in_words(scene.editor)
+
     await relay.start()
     expected = ["# ours", f"# {word}", "", "# theirs"]
     for person in (scene.owner, scene.editor, scene.viewer):
@@ -53,7 +56,39 @@ async def test_typing_goes_on_while_a_relay_is_killed(scene: Scene, away: str) -
     await _saves(scene, scene.editor, "\n".join(expected))
 
 
+async def _save_is_refused_in_words(person: LabPage) -> None:
+    await person.page.keyboard.press("Control+s")
+    await expect(person.dialogs).to_contain_text("your edits are kept")
+    await person.screenshot("save-refused")
+    await person.dialogs.get_by_role("button", name="Close").click()
+    await expect(person.dialogs).to_have_count(0)
+    person.forgive("your edits are kept")
+
+
 async def _saves(scene: Scene, person: LabPage, expected: str) -> None:
     await person.save()
     await person.screenshot("saved-again")
     assert [cell.source for cell in (await scene.stored()).cells].count(expected) == 1
+
+
+async def test_typing_goes_on_while_a_jupyter_server_is_killed(scene: Scene) -> None:
+    server = scene.world.processes[f"jupyter {scene.editor.lab.person.username}"]
+    await scene.owner.add_cell("# lost server\n\n")
+    await scene.editor.focus("lost server", "Control+End")
+    await expect(scene.editor.status).to_contain_text("Saved")
+
+    await server.kill()
+    await expect(scene.editor.status).to_contain_text("Offline")
+    await scene.owner.focus("lost server", "Control+Home")
+    await asyncio.gather(scene.owner.type("# ours\n"), scene.editor.type("# theirs"))
+    await expect(scene.editor.status).to_have_text(re.compile(r"Offline, \d+ edits unsaved"))
+    await scene.editor.screenshot("server-gone")
+
+    await server.start()
+    await expect(scene.editor.status).to_contain_text("Saved")
+    expected = ["# ours", "# lost server", "", "# theirs"]
+    for person in (scene.owner, scene.editor):
+        await expect(person.cell("lost server").locator(".cm-line")).to_have_text(expected)
+    await scene.editor.screenshot("server-back")
+    await _saves(scene, scene.owner, "\n".join(expected))
+    await scene.leave("editor")  # Lab's own complaints about a server that is away are Lab's
