@@ -16,7 +16,7 @@ from cs3collab.cs3.auth import BearerToken, OCMShareToken, TokenProvider, shared
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.errors import InvalidInput, NotAuthenticated, NotAuthorized, Unsupported
+from cs3collab.errors import InvalidInput, NotAuthenticated, NotAuthorized, NotFound, Unsupported
 from cs3collab.rooms.authority import Standing
 from cs3collab.rooms.registry import Admission, Credentials, Forward
 from cs3collab.types import Credential, FileInfo, Ref, Role, RoomId, SiteId, Target
@@ -76,8 +76,7 @@ class Gatekeeper:
             resource = shared_resource(await tokens.token())
         if resource is None:
             raise InvalidInput("no document was named", hint="give a resource id or a share")
-        path = "." if target.path in ("", ".") else "./" + target.path.removeprefix("./")
-        info = await files.stat(Ref(path, resource))
+        info = await files.stat(Ref(path_in_share(target.path), resource))
         if info.is_dir:
             raise InvalidInput(f"{info.name} is a folder", hint="open a file in it")
         standing = Standing(files, _recheck(files, tokens, info, credential.kind))
@@ -121,9 +120,26 @@ def role_of(info: FileInfo, token_role: Role | None) -> tuple[Role, str]:
     return role, VIEWER_REASON if role is Role.VIEWER else ""
 
 
+def path_in_share(path: str) -> str:
+    """As CS3 wants it under a resource id. Raises `InvalidInput` for a way out of the share."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise InvalidInput("a path leads out of what is shared", hint="name a file in the share")
+    return "/".join((".", *parts))
+
+
 def _recheck(files: Files, tokens: TokenProvider, info: FileInfo, kind: str) -> Callable[[], Awaitable[tuple[Role, str]]]:
+    user = files.user
+
     async def recheck() -> tuple[Role, str]:
         token_role = shared_role(await tokens.renew()) if kind == "ocm" else None
-        return role_of(await files.stat(Ref.of(info.id)), token_role)
+        if (now := await files.session.whoami()).key != user.key:
+            raise NotAuthenticated(f"this is a credential of {now.label}, not of {user.label}", hint="log in again")
+        try:
+            return role_of(await files.stat(Ref.of(info.id)), token_role)
+        except NotFound:
+            if info.owner == user.opaque_id:
+                return Role.EDITOR, ""  # nobody takes a file from its owner: it was deleted, which the keeper says
+            raise
 
     return recheck

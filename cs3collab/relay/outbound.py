@@ -47,6 +47,7 @@ class Outbound(Generic[T]):
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self._closing: tuple[int, str] | None = None
+        self._was_cut = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def send(self, message: T) -> None:
@@ -71,6 +72,9 @@ class Outbound(Generic[T]):
 
     def cut(self, code: int, reason: str) -> None:
         """Closes the socket now."""
+        if self._was_cut:
+            return
+        self._was_cut = True
         self._closing = self._closing or (code, reason)
         self._queue.clear()
         self._progress.set()
@@ -78,6 +82,10 @@ class Outbound(Generic[T]):
 
     def stop(self) -> None:
         self.cut(1000, "")
+
+    async def closed(self) -> None:
+        """Waits until the peer was told, or did not listen for `CLOSE_S`."""
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:

@@ -107,6 +107,7 @@ class Connection:
         finally:
             self.outbound.stop()
             await self._leave()
+            await self.outbound.closed()
 
     async def _leave(self) -> None:
         """Who sat here is out of sight at once; a seat goes when what came from it is durable: it may be the only copy."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, Overloaded, PeerUnavailable, Unavailable
+from cs3collab.errors import CollabError, InvalidInput, NotAuthorized, PeerUnavailable, Unavailable
 from cs3collab.rooms.lib0 import EMPTY_UPDATE, Reader, write_var_bytes, write_var_uint
 from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Role, RoomStatus
@@ -65,6 +65,7 @@ class YSocket:
         self._send, self._close = send, close
         if self.seat.number not in self.room.seats:
             self.closed(PeerUnavailable("the document was closed while it was being opened", hint="open it again"))
+            return
         if self._raw:
             self._tell_status()  # first, so that a viewer's browser writes nothing
         self._send(sync_message(STEP1, await self.room.document.state()))
@@ -107,7 +108,7 @@ class YSocket:
         except NotAuthorized:
             self._status_soon()  # a viewer's edit goes nowhere; the status says so
             return
-        except Overloaded as error:
+        except InvalidInput as error:
             self.closed(error)  # what this client writes next rests on this edit: it has to come again
             return
         self._status_soon()
@@ -182,9 +183,11 @@ class YSocket:
         self._close = lambda code, reason: None
         self._raw = False
         self.room.fall_silent(self.seat)
-        if self._carrying:
-            await asyncio.wait(self._carrying)
-        self.room.leave(self.seat)
+        try:
+            if self._carrying:
+                await asyncio.wait(self._carrying)
+        finally:
+            self.room.leave(self.seat)
 
     def _trouble(self, problem: str) -> None:
         if problem != self._problem:
