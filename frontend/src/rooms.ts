@@ -47,7 +47,8 @@ export class Room implements IRoom, ISocketListener {
     try {
       await stock();
     } catch (error) {
-      throw new Error(this._saveFailure === '' ? String(error) : this._saveFailure);
+      const why = this._saveFailure;
+      throw new Error(why === '' ? String(error) : why.charAt(0).toUpperCase() + why.slice(1));
     }
   }
 

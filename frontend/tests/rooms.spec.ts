@@ -180,7 +180,7 @@ describe('a save', () => {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       return Promise.reject('Saving failed');
     });
-    await expect(save).rejects.toThrow('the disk is full');
+    await expect(save).rejects.toThrow('The disk is full');
   });
 
   it('fails with what the stock provider says when the server gives no reason', async () => {
