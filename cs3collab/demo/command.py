@@ -19,7 +19,7 @@ from rich.table import Table
 
 from cs3collab.demo.check import Report, check
 from cs3collab.demo.world import World, open_world
-from cs3collab.errors import InvalidInput
+from cs3collab.errors import InvalidInput, NotANotebook
 from cs3collab.merge import notebook
 
 EXAMPLE = "muon-lifetime.ipynb"
@@ -39,6 +39,8 @@ async def run(args: argparse.Namespace) -> int:
     if args.json is not None and not args.check:
         raise InvalidInput("--json needs --check", hint="the demo itself has no result to write")
     content, name = await asyncio.to_thread(_notebook, args.notebook)
+    if args.json is not None:
+        await asyncio.to_thread(_write, args.json, "")  # better now than after a minute
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -73,10 +75,7 @@ async def _demo(folder: Path, content: bytes, name: str, args: argparse.Namespac
         report = await check(world)
     _show(report)
     if args.json is not None:
-        try:
-            await asyncio.to_thread(args.json.write_text, json.dumps(report.as_data(), indent=1) + "\n")
-        except OSError as error:
-            raise InvalidInput(f"cannot write {args.json}: {error.strerror}", hint="choose another --json") from error
+        await asyncio.to_thread(_write, args.json, json.dumps(report.as_data(), indent=1) + "\n")
     return 0 if report.ok else 1
 
 
@@ -88,8 +87,18 @@ def _notebook(path: Path | None) -> tuple[bytes, str]:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="give a notebook with --notebook") from error
-    notebook.parse(content)
+    try:
+        notebook.parse(content)
+    except NotANotebook as error:
+        raise NotANotebook(f"{path} cannot be shared: {error.message}", hint=error.hint) from error
     return content, path.name
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path}: {error.strerror}", hint="choose another --json") from error
 
 
 def _invite(world: World) -> None:

@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from cs3collab.relay.config import load
+from cs3collab.errors import InvalidInput
+from cs3collab.relay.config import check, load
 from cs3collab.relay.service import open_relay
 
 
@@ -24,6 +25,7 @@ async def run(args: argparse.Namespace) -> int:
     config = load(args.config)
     if args.port is not None:
         config.serve.port = args.port
+        check(config)
     if args.check:
         print(f"{args.config}: fine")
         return 0
@@ -33,7 +35,14 @@ async def run(args: argparse.Namespace) -> int:
     async with open_relay(config) as url:
         print(f"cs3collab relay of {config.site} serves at {url}", file=sys.stderr, flush=True)
         if args.ready_file is not None:
-            await asyncio.to_thread(args.ready_file.write_text, url + "\n", encoding="ascii")
+            await asyncio.to_thread(_say_ready, args.ready_file, url)
         await stop.wait()
         print("cs3collab relay: saving open documents", file=sys.stderr, flush=True)
     return 0
+
+
+def _say_ready(path: Path, url: str) -> None:
+    try:
+        path.write_text(url + "\n", encoding="ascii")
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path}: {error.strerror}", hint="choose another --ready-file") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,7 +73,26 @@ def load(path: Path) -> RelayConfig:
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error.message}", hint=error.hint) from error
     resolve_paths(config, path.parent)
+    _check_files(config)
     return config
+
+
+def _check_files(config: RelayConfig) -> None:
+    """Raises `InvalidInput` for a file that cannot be read, before somebody has to find out from failing connections."""
+    account = config.service_account
+    for name, file in (
+        ("gateway.ca", config.gateway.ca),
+        ("serve.tls_certificate", config.serve.tls_certificate),
+        ("serve.tls_key", config.serve.tls_key),
+        ("service_account.secret_file", account.secret_file if account is not None else ""),
+    ):
+        try:
+            if file:
+                Path(file).read_bytes()
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot read {name} = {file}: {error.strerror}", hint="give a file this user may read"
+            ) from error
 
 
 def check(config: RelayConfig) -> None:
@@ -80,11 +100,15 @@ def check(config: RelayConfig) -> None:
     if not config.site or "/" in config.site:
         raise InvalidInput(f"site = {config.site!r} is not a domain name", hint="for example cernbox.cern.ch")
     host, colon, port = config.gateway.address.rpartition(":")
-    if not (host and colon and port.isdigit()):
-        raise InvalidInput(f"gateway.address = {config.gateway.address!r}", hint="host:port of the CS3 gateway's gRPC")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
+        raise InvalidInput(
+            f"gateway.address = {config.gateway.address!r} is no address", hint="host:port of the CS3 gateway's gRPC"
+        )
     for domain, url in config.relays.items():
         if urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
             raise InvalidInput(f"relays.{domain} = {url!r} is not a URL", hint="for example wss://relay.example.org")
+    if not 0 <= config.serve.port < 2**16:
+        raise InvalidInput(f"serve.port = {config.serve.port} is not a port", hint="a number from 0 to 65535")
     if bool(config.serve.tls_certificate) != bool(config.serve.tls_key):
         raise InvalidInput("serve.tls_certificate and serve.tls_key go together", hint="set both or none")
     if config.store.cs3 and config.service_account is None:
@@ -95,13 +119,13 @@ def check(config: RelayConfig) -> None:
 
 
 def limits_of(config: RelayConfig) -> Limits:
-    """The defaults with what ``[limits]`` changes. Raises `InvalidInput` for unknown names and values below zero."""
+    """The defaults with what ``[limits]`` changes. Raises `InvalidInput` for unknown names and bad values."""
     known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Limits)}
     for name, value in config.limits.items():
         if name not in known:
             raise InvalidInput(f"limits.{name} is unknown", hint=f"known are {', '.join(sorted(known))}")
-        if value < 0:
-            raise InvalidInput(f"limits.{name} = {value} is negative")
+        if not (math.isfinite(value) and value >= 0):
+            raise InvalidInput(f"limits.{name} = {value} is not usable", hint="a number, not below zero")
     return dataclasses.replace(DEFAULT, **{name: known[name](value) for name, value in config.limits.items()})
 
 

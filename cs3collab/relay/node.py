@@ -16,6 +16,7 @@ from cs3collab.relay.link import Link
 from cs3collab.rooms.opening import Opener, store_folder
 from cs3collab.rooms.ports import Log, Storage
 from cs3collab.rooms.registry import Admit, Registry
+from cs3collab.rooms.rescue import rescuer
 from cs3collab.rooms.worker import WorkerPool
 from cs3collab.types import SiteId
 from ystore import BlobStore, Journal, Store, StoreError
@@ -66,7 +67,12 @@ async def open_node(
         async with WorkerPool(limits=limits) as workers:
             opener = Opener(site, authority_id, open_store, workers.document, limits, service)
             registry = Registry(
-                admit=admit, open_authority=opener.open, new_document=workers.document, dial=dial, limits=limits
+                admit=admit,
+                open_authority=opener.open,
+                new_document=workers.document,
+                dial=dial,
+                limits=limits,
+                rescue=rescuer(directory / "rescued"),
             )
             try:
                 yield Node(registry, authority_id, limits)
@@ -88,7 +94,8 @@ def _authority_id(directory: Path) -> str:
         path.write_text(made + "\n", encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
-            f"the store's folder {directory} cannot be used: {error}", hint="give a writable local folder"
+            f"the store's folder {directory} cannot be used: {getattr(error, 'strerror', '') or error}",
+            hint="give a writable local folder",
         ) from error
     return made
 

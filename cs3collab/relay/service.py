@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -24,7 +27,7 @@ from cs3collab.relay.auth import Gatekeeper
 from cs3collab.relay.channel import credential_of
 from cs3collab.relay.config import RelayConfig, limits_of
 from cs3collab.relay.node import Node, describe, local_only, open_node
-from cs3collab.relay.outbound import plain_outbound
+from cs3collab.relay.outbound import CLOSE_S, plain_outbound
 from cs3collab.relay.server import Connection
 from cs3collab.rooms.ysocket import YSocket
 from cs3collab.types import Credential, RoomId, SiteId, Target
@@ -57,9 +60,12 @@ class Relay:
         """A Jupyter server or another relay."""
         await self._known(request)
         ws = await self._accept(request, protocols=(p.SUBPROTOCOL,))
+        if ws.ws_protocol != p.SUBPROTOCOL:
+            await ws.close(code=1002, message=f"this relay speaks {p.SUBPROTOCOL}".encode())
+            return ws
         with telemetry.LINKS.track_inprogress():
             try:
-                await Connection(ws, self._node.registry, self._limits).run()
+                await Connection(ws, self._node.registry, self._limits, _abort(request)).run()
             finally:
                 self._open.discard(ws)
         return ws
@@ -80,12 +86,16 @@ class Relay:
             if room.id != room_id:
                 raise InvalidInput("your credential is for another document", hint=f"it opens {room.id}")
             ws = await self._accept(request)
-            outbound = plain_outbound(ws, self._limits.outlet_bytes + self._limits.document_bytes)
+            outbound = plain_outbound(ws, self._limits.outlet_bytes + self._limits.document_bytes, _abort(request))
             try:
                 await socket.start(outbound.send, outbound.close)
                 await _listen(ws, socket)
+            except CollabError as error:  # the answer to the request is out: only the websocket can say it
+                telemetry.REJECTED.labels(error.kind).inc()
+                outbound.cut(error.close_code, str(error))
             finally:
                 outbound.stop()
+                await outbound.closed()
                 self._open.discard(ws)
         finally:
             await socket.stop()
@@ -117,10 +127,14 @@ class Relay:
         return web.json_response({"status": "ok", "rooms": len(self._node.registry.rooms)})
 
     async def metrics(self, request: web.Request) -> web.Response:
+        self._node.registry.measure()
         return web.Response(body=telemetry.exposition(), content_type="text/plain", charset="utf-8")
 
     async def _hang_up(self, app: web.Application) -> None:
-        await asyncio.gather(*(ws.close(code=1012, message=b"the relay restarts") for ws in list(self._open)))
+        goodbyes = [ws.close(code=1012, message=b"the relay restarts") for ws in list(self._open)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
 @web.middleware
@@ -138,10 +152,13 @@ async def _listen(ws: web.WebSocketResponse, socket: YSocket) -> None:
     async for frame in ws:
         if frame.type is not aiohttp.WSMsgType.BINARY:
             break
-        try:
-            socket.receive(frame.data)
-        except CollabError as error:
-            await ws.close(code=error.close_code, message=str(error).encode()[:123])
+        socket.receive(frame.data)
+
+
+def _abort(request: web.Request) -> Callable[[], None]:
+    """Ends the connection whatever the peer does."""
+    transport = request.transport
+    return transport.abort if transport is not None else lambda: None
 
 
 @asynccontextmanager
@@ -149,6 +166,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
     """Serves until the context ends; gives the base URL. Raises `CollabError` for what the operator has to correct."""
     limits, site = limits_of(config), SiteId(config.site)
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, _alone_in(Path(config.store.directory)))
         gateway = await stack.enter_async_context(
             Gateway(config.gateway.address, tls=config.gateway.tls, ca=Path(config.gateway.ca) if config.gateway.ca else None)
         )
@@ -173,6 +191,28 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         yield await _bind(runner, config)
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Keeps a second relay out of a store, where each would find half of the documents open in the other."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InvalidInput(
+            f"the store's folder {directory} cannot be used: {error.strerror}", hint="give a writable local folder"
+        ) from error
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidInput(
+                f"another relay uses the store's folder {directory}", hint="stop it, or give this one another store.directory"
+            ) from error
+        yield
+    finally:
+        os.close(held)
 
 
 async def _service_account(gateway: Gateway, config: RelayConfig) -> Files | None:
