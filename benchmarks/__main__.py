@@ -72,7 +72,7 @@ async def _open(ground: Ground, quick: bool) -> list[Row]:
 
 
 async def _memory(ground: Ground, quick: bool) -> list[Row]:
-    return await memory.measure(*await ground.sides(), rooms=10 if quick else 50)
+    return await memory.measure(*await ground.sides(), rooms=30 if quick else 50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from benchmarks.peer import Door, connected
 from benchmarks.results import STOCK, Row
 from benchmarks.servers import Side
 
-SETTLE_S = 2.0
+LOOK_EVERY_S = 1.0
+LOOKS = 10
+STILL = 256 * 1024
+"""Bytes: memory that grows less than this between two looks has settled."""
 WARM = 10
 """Rooms opened before: what the first ones bring, such as imports, is no matter of how many there are."""
 KIB = 1024
@@ -42,5 +45,14 @@ async def _after(stack: AsyncExitStack, side: Side, doors: list[Door], kinds: tu
     """Bytes by kind of process with these open too."""
     for door in doors:
         await stack.enter_async_context(connected(door))
-    await asyncio.sleep(SETTLE_S)
+    memory = await _memory(side, kinds)
+    for _ in range(LOOKS):
+        await asyncio.sleep(LOOK_EVERY_S)
+        before, memory = memory, await _memory(side, kinds)
+        if all(abs(now - then) < STILL for then, now in zip(before, memory, strict=True)):
+            break
+    return memory
+
+
+async def _memory(side: Side, kinds: tuple[str, ...]) -> list[int]:
     return [await asyncio.to_thread(side.processes.memory, kind) for kind in kinds]
