@@ -160,7 +160,7 @@ class Places:
         """What the API shows of a file or folder. Raises `NotFound`."""
         path = paths.clean(path)
         if isinstance(paths.parse(path), VirtualFolder):
-            return Facts(path, is_dir=True, writable=False)
+            return Facts(path, is_dir=True, writable=False, mtime=time.time())
         return facts_of(path, (await self.resolve(path)).info)
 
     async def listing(self, path: str) -> list[Facts]:
@@ -182,7 +182,7 @@ class Places:
                 self._ids.put(child, info.id.file_id)
             listed.append(facts_of(child, _limited(info, spot.limit)))
         if not path:
-            listed += [Facts(name, is_dir=True, writable=False) for name in paths.VIRTUAL]
+            listed += [Facts(name, is_dir=True, writable=False, mtime=time.time()) for name in paths.VIRTUAL]
         return listed
 
     async def _entry_facts(self, folder: str, entries: dict[str, Entry]) -> list[Facts]:

@@ -286,8 +286,6 @@ class Connection:
         chair = self._chairs.get(message.channel)
         if chair is None:
             raise NotFound("this channel is closed")
-        if chair.carrying:
-            await asyncio.wait(chair.carrying)  # Ctrl+S means: with everything I typed until now
         result = await chair.room.save(chair.seat)
         return p.Saved(message.request, result.status, result.position, result.etag, result.message)
 

@@ -134,6 +134,10 @@ class Authority(Room):
     async def save(self, seat: Seat) -> SaveResult:
         if seat.role < Role.EDITOR:
             raise NotAuthorized(seat.reason or "you may read this document, but not save it")
+        # With all that was typed until now: once the worker has answered this, everything before it is on its way to the log.
+        await self.document.state()
+        if self._last_append is not None:
+            await asyncio.wait([self._last_append])
         return await self.keeper.save(keep_version=True)
 
     def writers(self) -> list[Storage]:

@@ -88,3 +88,13 @@ async def test_a_missing_file_and_a_wrong_token_are_said(server: JupyterServer) 
     with pytest.raises((NotAuthenticated, NotAuthorized)):
         async with client.open(server.url, "n.ipynb", token="wrong"):
             pass
+
+
+async def test_a_save_holds_what_was_typed_right_before_it(here: Site, server: JupyterServer) -> None:
+    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+        for n in range(20):
+            cell = document.shared.ycells[0]["source"]
+            cell += f"<{n}>"
+            assert (await document.save())["status"] == "success"
+            saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
+            assert saved.cells[0].source.endswith(f"<{n}>")
