@@ -102,7 +102,7 @@ class Outbound(Generic[T]):
             code, reason = self._closing or (1011, "")
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_S):
-                    await self._ws.close(code=code, message=reason.encode()[:123])
+                    await self._ws.close(code=code, message=_cut_short(reason))
 
     async def _write(self) -> None:
         batch, size = 0, 0
@@ -118,6 +118,11 @@ class Outbound(Generic[T]):
             await self._ws.send_bytes(frame)
         self.queued_bytes -= size
         self._progress.set()
+
+
+def _cut_short(reason: str) -> bytes:
+    """As a closing frame takes it: 123 bytes of UTF-8 (RFC 6455, 5.5), and no half characters."""
+    return reason.encode()[:123].decode(errors="ignore").encode()
 
 
 def _size(message: Message) -> int:
