@@ -44,7 +44,7 @@ async def run(args: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    folder = args.directory.absolute() if args.directory else Path(tempfile.mkdtemp(prefix="cs3collab-demo-"))
+    folder = await asyncio.to_thread(_folder, args.directory)
     try:
         return await _until(stop, _demo(folder, content, name, args, stop))
     finally:
@@ -92,6 +92,16 @@ def _notebook(path: Path | None) -> tuple[bytes, str]:
     except NotANotebook as error:
         raise NotANotebook(f"{path} cannot be shared: {error.message}", hint=error.hint) from error
     return content, path.name
+
+
+def _folder(path: Path | None) -> Path:
+    if path is None:
+        return Path(tempfile.mkdtemp(prefix="cs3collab-demo-"))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"cannot use {path}: {error.strerror}", hint="choose another --directory") from error
+    return path.absolute()
 
 
 def _write(path: Path, text: str) -> None:

@@ -130,7 +130,7 @@ def _decode(path: Path, kind: Any, what: str) -> Any:
         return decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise InvalidInput(f"cannot read the {what} file {path}: {error.strerror}", hint="check the path") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the {what} file {path} is not valid: {error}", hint=_HINT) from error
 
 

@@ -70,7 +70,7 @@ class Site:
             lock = _claim(config.root / ".cs3")
         except OSError as error:
             raise InvalidInput(
-                f"cannot keep files in {config.root}: {error.strerror}", hint="give a folder you may write to as root"
+                f"cannot keep files in {config.root}: {error.strerror}", hint="give a folder you may write to with --root"
             ) from error
         try:
             return cls(config, lock, thread)

@@ -70,10 +70,10 @@ def load(path: Path) -> RelayConfig:
         raise InvalidInput(f"{path}: {error}", hint="docs/reference/relay-configuration.md lists every key") from error
     try:
         check(config)
+        resolve_paths(config, path.parent)
+        _check_files(config)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error.message}", hint=error.hint) from error
-    resolve_paths(config, path.parent)
-    _check_files(config)
     return config
 
 

@@ -225,7 +225,13 @@ async def _service_account(gateway: Gateway, config: RelayConfig) -> Files | Non
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read service_account.secret_file: {error}", hint="a file with the secret alone") from error
     tokens = provider_from(gateway, kind=account.auth, client_id=account.client_id, secret=secret)
-    return Files(await Session.open(gateway, tokens))
+    try:
+        return Files(await Session.open(gateway, tokens))
+    except NotAuthenticated as error:
+        raise NotAuthenticated(
+            f"the gateway refused the login ({account.auth}) of the service account {account.client_id or 'without name'}",
+            hint="correct client_id and what is in secret_file under [service_account]",
+        ) from error
 
 
 async def _bind(runner: web.AppRunner, config: RelayConfig) -> str:
