@@ -94,16 +94,21 @@ class Authority(Room):
         """The worker has what the log once refused: all of it is logged, so that what builds upon it may be acknowledged."""
         async with self._healing:
             if refusals := self._refusals:
-                await self._make_durable(None, await self.document.diff(b""), "")
+                await self._begin_append(await self.document.diff(b""), "")
                 self._refusals -= refusals
         return self.store.position
 
     async def _make_durable(self, source: Outlet | None, update: bytes, author: str) -> int:
-        """What was begun here is also finished when nobody waits for it any more: all must hear of what became durable."""
-        self._last_append = append = asyncio.ensure_future(self._append(source, update, author))
+        """Others see at once what the worker took; the author hears of it when it is durable (docs/decisions/001)."""
+        self.broadcast(source, self.status.position, update, author)
+        return await self._begin_append(update, author)
+
+    async def _begin_append(self, update: bytes, author: str) -> int:
+        """What was begun here is also finished when nobody waits for it any more."""
+        self._last_append = append = asyncio.ensure_future(self._append(update, author))
         return await asyncio.shield(append)
 
-    async def _append(self, source: Outlet | None, update: bytes, author: str) -> int:
+    async def _append(self, update: bytes, author: str) -> int:
         try:
             with telemetry.APPEND_SECONDS.time():
                 position = await self.store.append(update, author, time.time())
@@ -115,7 +120,6 @@ class Authority(Room):
         if self._unsaved_since is None:
             self._unsaved_since = time.monotonic()
         self.moved(position)
-        self.broadcast(source, position, update, author)
         self.keeper.touched(position)
         return position
 

@@ -10,14 +10,16 @@ from typing import Protocol
 from cs3collab.errors import CollabError, LineageDiverged, Overloaded, PeerUnavailable, Unavailable
 from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import decode_state_vector, lacks
-from cs3collab.rooms.ports import Applied, Document
+from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE
-from cs3collab.rooms.room import Room, SaveResult, Seat, Snapshot
+from cs3collab.rooms.room import Held, Room, SaveResult, Seat, Snapshot
 from cs3collab.types import Lineage, Role, RoomId, RoomStatus
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
+BEHIND_S = 0.02
+"""How long this copy of the document may wait for the processor while edits pass through."""
 Rescue = Callable[[str, bytes], Awaitable[str]]
 """Keeps a document that would be lost, by name and content; says in words where it is now."""
 
@@ -72,7 +74,9 @@ class Replica(Room):
         self._followed = False
         self._history: list[bytes] = []
         self._history_bytes = 0
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue(maxsize=100_000)
+        self._behind: list[tuple[int, bytes, str]] = []
+        self._behind_bytes = 0
+        self._news = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._retrying = False
         self._untaken = b""
@@ -119,6 +123,8 @@ class Replica(Room):
         # Up first: the local worker is not on the way to the authority.
         durable = asyncio.ensure_future(seat.backing.push(update))
         try:
+            if not self._others(seat.outlet):
+                await asyncio.wait({durable}, timeout=BEHIND_S)
             if await self.validated(seat, update) is not Applied.KNOWN:
                 self._remember(update)
                 self.broadcast(seat.outlet, self.status.position, update, seat.user.key)
@@ -130,6 +136,17 @@ class Replica(Room):
             raise
         self.moved(position)
         return position
+
+    def _others(self, outlet: Outlet) -> bool:
+        """Whether anybody beside `outlet` follows this copy."""
+        return any(other is not outlet for other in (*self._outlets, *self._joining))
+
+    async def sync(self, outlet: Outlet, state_vector: bytes) -> Snapshot:
+        """As `Room.sync`; what was told here and is not in the document yet comes after the snapshot."""
+        held = self._joining.setdefault(outlet, Held())
+        for position, update, author in self._behind:
+            held.add(position, update, author, self.limits.outlet_bytes)
+        return await super().sync(outlet, state_vector)
 
     async def save(self, seat: Seat) -> SaveResult:
         result: SaveResult = await seat.backing.save()
@@ -155,22 +172,36 @@ class Replica(Room):
         """From the authority, already valid: spread first, apply behind."""
         self.moved(position)
         self.broadcast(None, position, update, author)
-        try:
-            self._incoming.put_nowait(update)
-        except asyncio.QueueFull:
+        self._behind.append((position, update, author))
+        self._behind_bytes += len(update)
+        self._news.set()
+        if self._behind_bytes > self.limits.outlet_bytes:
+            self._behind, self._behind_bytes = [], 0
             self._followed = False
             self._resync_later(0)
 
     async def _apply_incoming(self) -> None:
+        """Some at a time, so that the worker does not take the processor from those who carry an edit on its way."""
         while True:
-            update = await self._incoming.get()
-            self._remember(update)
+            await self._news.wait()
+            await asyncio.sleep(BEHIND_S)
+            self._news.clear()
+            batch = list(self._behind)
+            for _, update, _ in batch:
+                self._remember(update)
             try:
-                await self._apply(update)
+                await asyncio.gather(*(self._apply(update) for _, update, _ in batch))
             except CollabError as error:
                 await self.diverge(PeerUnavailable(f"an edit from the home site cannot be applied here: {error.message}"))
                 return
+            self._applied(batch)
             await self._shorten_history_if_possible()
+
+    def _applied(self, batch: list[tuple[int, bytes, str]]) -> None:
+        """Takes `batch` off what is behind, unless that was given up meanwhile."""
+        if self._behind[: len(batch)] == batch:
+            del self._behind[: len(batch)]
+            self._behind_bytes -= sum(len(update) for _, update, _ in batch)
 
     async def _apply(self, update: bytes) -> Applied:
         """However long the worker takes to come back. Raises `UpdateRejected`."""
@@ -275,7 +306,7 @@ class Replica(Room):
     async def _compare_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self.limits.anti_entropy_s)
-            if self.seats and self._incoming.empty():
+            if self.seats and not self._behind:
                 await self.resync()
 
     async def diverge(self, error: CollabError, *, always_keep: bool = False) -> None:

@@ -19,6 +19,7 @@ from cs3collab.types import Lineage, Role, RoomId, RoomStatus, User
 
 log = logging.getLogger(__name__)
 _seat_numbers = count(REMOTE + 1)
+POSITION_TOLD_S = 0.1
 
 
 @dataclass(eq=False, slots=True)
@@ -117,6 +118,7 @@ class Room(ABC):
         self._outlets: dict[Outlet, None] = {}
         self._joining: dict[Outlet, Held] = {}
         self._talk: dict[int, Outlet | None] = {}
+        self._position_due: asyncio.TimerHandle | None = None
         self.on_empty: Callable[[Room], None] = lambda room: None
 
     @property
@@ -245,9 +247,17 @@ class Room(ABC):
                 outlet.status(status)
 
     def moved(self, position: int) -> None:
-        """The durable position moved: told with the update itself, so no status is sent for it."""
-        if position > self.status.position:
-            self.status = replace(self.status, position=position)
+        """The durable position moved: told with the next update or status, at the latest after `POSITION_TOLD_S`."""
+        if position <= self.status.position:
+            return
+        self.status = replace(self.status, position=position)
+        if self._position_due is None:
+            self._position_due = asyncio.get_running_loop().call_later(POSITION_TOLD_S, self._tell_position)
+
+    def _tell_position(self) -> None:
+        self._position_due = None
+        for outlet in list(self._outlets):
+            outlet.status(self.status)
 
     def broadcast(self, source: Outlet | None, position: int, update: bytes, author: str) -> None:
         if update == EMPTY_UPDATE:

@@ -1,6 +1,7 @@
 """Edits, saves, writes of others, faults, thefts and crashes in any order: nothing on the storage is lost, nothing typed."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -37,6 +38,7 @@ class KeptFile(RuleBasedStateMachine):
         self.wrote: set[str] = set()
         self.checked = 0
         self.room: Authority | None = None
+        self.crashed = False
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
@@ -79,14 +81,15 @@ class KeptFile(RuleBasedStateMachine):
         for operation, event in meanwhile:
             self.site.inject(operation, self.event(event))
         keeper = self.room.keeper
-        try:
+        with contextlib.suppress(Crash):
             self.run(keeper.save(keep_version=True) if explicit else keeper.finish())
-        except Crash:
+        if self.crashed:  # in this save or in the refreshing of the lease beside it
             self.die()
         self.site.cancel_faults()
 
     def event(self, name: str) -> Fault | Hook:
         def crash() -> None:
+            self.crashed = True
             raise Crash
 
         events: dict[str, Fault | Hook] = {
@@ -138,6 +141,7 @@ class KeptFile(RuleBasedStateMachine):
         self.log.dead = self.alice.dead = self.bob.dead = True
         self.run(self.room.tasks.cancel())
         self.room = None
+        self.crashed = False
 
     @precondition(lambda self: self.room is None)
     @rule()
