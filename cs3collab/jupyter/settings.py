@@ -21,6 +21,7 @@ from cs3collab.cs3.session import Session
 from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated
 from cs3collab.jupyter.paths import PathIds
 from cs3collab.jupyter.places import Places
+from cs3collab.relay.config import check_url
 from cs3collab.types import User
 
 _shared: weakref.WeakValueDictionary[str, CS3Settings] = weakref.WeakValueDictionary()
@@ -130,10 +131,14 @@ class CS3Settings(LoggingConfigurable):
             await done[0].gateway.close()
 
     def check(self) -> None:
-        """Logs in once and blocks until that is done; only for the start, before the event loop runs (else it does nothing).
+        """Looks at the URLs of relays, logs in once and blocks until that is done; only for the start.
 
-        Raises an error that says what to correct.
+        Does not log in once the event loop runs. Raises an error that says what to correct.
         """
+        if self.relay:
+            check_url("CS3Settings.relay", self.relay)
+        for domain, url in self.relays.items():
+            check_url(f"CS3Settings.relays[{domain!r}]", url)
         try:
             asyncio.get_running_loop()
         except RuntimeError:

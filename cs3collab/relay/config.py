@@ -105,8 +105,7 @@ def check(config: RelayConfig) -> None:
             f"gateway.address = {config.gateway.address!r} is no address", hint="host:port of the CS3 gateway's gRPC"
         )
     for domain, url in config.relays.items():
-        if urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
-            raise InvalidInput(f"relays.{domain} = {url!r} is not a URL", hint="for example wss://relay.example.org")
+        check_url(f"relays.{domain}", url)
     if not 0 <= config.serve.port < 2**16:
         raise InvalidInput(f"serve.port = {config.serve.port} is not a port", hint="a number from 0 to 65535")
     if bool(config.serve.tls_certificate) != bool(config.serve.tls_key):
@@ -116,6 +115,17 @@ def check(config: RelayConfig) -> None:
     if config.service_account is not None and config.service_account.auth not in TOKEN_KINDS:
         raise InvalidInput(f"service_account.auth = {config.service_account.auth!r}", hint=f"one of {', '.join(TOKEN_KINDS)}")
     limits_of(config)
+
+
+def check_url(name: str, url: str) -> None:
+    """Raises `InvalidInput` for what cannot be the URL of a relay; `name` is the setting."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("ws", "wss", "http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidInput(f"{name} = {url!r} is not the URL of a relay", hint="for example wss://relay.example.org")
 
 
 def limits_of(config: RelayConfig) -> Limits:

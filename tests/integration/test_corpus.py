@@ -43,7 +43,9 @@ async def test_every_notebook_is_saved_as_it_was_with_the_cell_that_was_added(tm
         async def one(number: int, path: Path) -> Exception | None:
             async with turn:
                 try:
-                    await opened_edited_and_saved(here, server, f"{number}-{path.name}", path.read_bytes())
+                    await opened_edited_and_saved(
+                        here, server, f"{number}-{path.name}", await asyncio.to_thread(path.read_bytes)
+                    )
                 except Exception as error:  # noqa: BLE001 - told below, with all others
                     error.add_note(str(path))
                     return error
