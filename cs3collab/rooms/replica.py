@@ -93,8 +93,11 @@ class Replica(Room):
         self.tasks.start(self._compare_for_ever())
 
     async def history(self) -> list[bytes]:
-        """Everything the document was made of: what a new worker loads."""
-        return [*self._history, *self._pending()]
+        """Everything the document was made of: what a new worker loads.
+
+        Without what only waits in the outbox: the worker may have died of just that.
+        """
+        return list(self._history)
 
     def _pending(self) -> list[bytes]:
         return [update for seat in self.seats.values() for update in seat.backing.pending()]

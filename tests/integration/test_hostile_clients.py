@@ -7,7 +7,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -402,10 +402,23 @@ async def test_no_path_leads_out_of_what_the_user_may_see(stack: Stack, path: st
 # Who is who
 
 
+async def until_seen(document: client.LiveDocument, true: Callable[[dict[int, Any]], bool]) -> None:
+    """Waits until `true` of the awareness states."""
+    news = asyncio.Event()
+    heard = document.awareness.observe(lambda *_: news.set())
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            while not true(document.awareness.states):
+                news.clear()
+                await news.wait()
+    finally:
+        document.awareness.unobserve(heard)
+
+
 async def test_nobody_speaks_under_anothers_name(stack: Stack) -> None:
     async with company(stack, "linked.ipynb") as others:
         einstein = others.one.ydoc.client_id
-        await others.two.until(lambda _: einstein in others.two.awareness.states)
+        await until_seen(others.two, lambda states: einstein in states)
         room, session = await session_of(stack.marie, "Shares/linked.ipynb")
         me = others.two.ydoc.client_id + 1
         claim = json.dumps({"user": {"name": "Albert Einstein", "username": "einstein", "color": "red"}}).encode()
@@ -413,12 +426,12 @@ async def test_nobody_speaks_under_anothers_name(stack: Stack) -> None:
             assert await answered(ws)
             forged = [AwarenessEntry(einstein, 2**40, b"null"), AwarenessEntry(me, 1, claim)]
             await ws.send_bytes(awareness_message(encode_awareness(forged)))
-            await others.two.until(lambda _: me in others.two.awareness.states)
+            await until_seen(others.two, lambda states: me in states)
             assert others.two.awareness.states[einstein]["user"]["name"] == "Albert Einstein"
             said = others.two.awareness.states[me]["user"]
             assert (said["name"], said["color"]) == ("Marie Curie", "red")
             assert "einstein" not in json.dumps(said)
-        await others.two.until(lambda _: me not in others.two.awareness.states)
+        await until_seen(others.two, lambda states: me not in states)
         assert einstein in others.two.awareness.states
         await others.is_well()
 
