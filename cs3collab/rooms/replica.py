@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from cs3collab.errors import CollabError, LineageDiverged, Overloaded, PeerUnavailable, Unavailable
@@ -72,8 +73,10 @@ class Replica(Room):
         self._upstream = upstream
         self._rescue = rescue
         self._followed = False
+        self._pauses = 0
         self._history: list[bytes] = []
         self._history_bytes = 0
+        self._early = Held()
         self._behind: list[tuple[int, bytes, str]] = []
         self._behind_bytes = 0
         self._news = asyncio.Event()
@@ -88,7 +91,7 @@ class Replica(Room):
         self.status = status
         await self.document.load([snapshot.update])
         self._remember(snapshot.update)
-        self._followed = True
+        self._goes_on()
         self.tasks.start(self._apply_incoming())
         self.tasks.start(self._compare_for_ever())
 
@@ -158,8 +161,13 @@ class Replica(Room):
     def left(self, seat: Seat) -> None:
         seat.backing.close()
         if not self.seats:
-            self._followed = False
-            self._say(self.presence.leave(REMOTE), None)
+            self._pause()
+
+    def _pause(self) -> None:
+        """From now on the authority tells nothing, also if the answer to a question from before is still to come."""
+        self._followed = False
+        self._pauses += 1
+        self._say(self.presence.leave(REMOTE), None)
 
     async def follow(self) -> None:
         """The authority tells its news only while somebody sits here; who comes after a pause has to be brought up to date."""
@@ -172,7 +180,14 @@ class Replica(Room):
         seat.backing.awareness(update)
 
     def on_update(self, position: int, update: bytes, author: str) -> None:
-        """From the authority, already valid: spread first, apply behind."""
+        """From the authority, already valid: spread first, apply behind.
+
+        What comes after a pause builds upon the answer to `_resync`, which may still be on its way through this process: it
+        waits for that, for copies that get updates in the wrong order have to put them right (and yrs 0.28 may fail to).
+        """
+        if not self._followed:
+            self._early.add(position, update, author, self.limits.outlet_bytes)
+            return
         self.moved(position)
         self.broadcast(None, position, update, author)
         self._behind.append((position, update, author))
@@ -230,8 +245,7 @@ class Replica(Room):
 
     def on_offline(self, reason: str) -> None:
         """The authority cannot be reached: edits go on, are kept here, and everybody elsewhere is gone from sight."""
-        self._followed = False
-        self._say(self.presence.leave(REMOTE), None)
+        self._pause()
         self.set_status(online=False, problem=reason)
 
     async def resync(self) -> None:
@@ -240,14 +254,17 @@ class Replica(Room):
             await self._try_resync()
 
     async def _try_resync(self) -> None:
+        pauses = self._pauses
         try:
-            await self._resync()
+            await self._resync(pauses)
         except (Unavailable, Overloaded) as error:
             self.set_status(online=False, problem=error.message)
             self._resync_later(RETRY_S)
         except LineageDiverged as error:
             await self.diverge(error)
         except CollabError as error:
+            if pauses != self._pauses:  # asked for seats that are gone; who came since asks again
+                return
             await self.diverge(PeerUnavailable(f"the home site cannot be followed: {error.message}", hint="connect again"))
 
     def _resync_later(self, delay: float) -> None:
@@ -261,23 +278,34 @@ class Replica(Room):
             self._retrying = True
             self.tasks.start(later())
 
-    async def _resync(self) -> None:
+    async def _resync(self, pauses: int) -> None:
         """Raises what the authority or the worker says."""
         state = await self.document.state()
+        self._early = Held()
         snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
         if status.lineage != self.lineage:
             raise LineageDiverged("the document was started anew at its home site", hint="reload the page")
         if await self._apply(snapshot.update) is not Applied.KNOWN:
             self._remember(snapshot.update)
             self.broadcast(None, snapshot.position, snapshot.update, "")
-        self._followed = True
-        self.status = status
+        if pauses == self._pauses:
+            self._goes_on()
+        self.status = replace(status, position=max(status.position, self.status.position))
         for outlet in list(self._outlets):
             outlet.status(self.status)
         for seat in self.seats.values():
             if said := self.presence.said_by(seat.number):
                 seat.backing.awareness(said)
         await self._push_what_lacks(snapshot.state_vector, state)
+
+    def _goes_on(self) -> None:
+        """Whole again: from here on news pass through as they come."""
+        early, self._early = self._early, Held()
+        self._followed = True
+        for position, update, author in early.updates:
+            self.on_update(position, update, author)
+        if early.size > self.limits.outlet_bytes:
+            self._resync_later(0)
 
     async def _push_what_lacks(self, theirs: bytes, ours: bytes) -> None:
         """What the authority lost or never got and no outbox holds: others' edits may rest on it."""

@@ -103,7 +103,7 @@ async def test_a_reader_that_does_not_read_is_cut_and_its_connection_ended(how: 
         if how == "it is closed":
             outbound.stop()
         await outbound.closed()
-        while not transport.is_closing():
+        while not transport.is_closing():  # noqa: ASYNC110 - a transport tells nobody that it was aborted
             await asyncio.sleep(0.01)
 
     async with serving(scene) as (url, over):

@@ -70,7 +70,7 @@ async def test_an_editors_update_is_acknowledged_and_told_others(world: World) -
         ack = await one.expect(p.Ack)
         assert (ack.channel, ack.seq) == (1, 5)
         update = await two.expect(p.Update)
-        assert update.position == ack.position
+        assert update.position <= ack.position  # it is told before it is durable
         other.doc.apply_update(update.update)
         assert other.text == "word"
         assert not [message for message in one.seen if isinstance(message, p.Update)]
@@ -281,7 +281,7 @@ async def share_of(site: Site, user: str) -> shares.Share:
 
 async def test_a_token_that_ended_is_said_so_and_a_new_one_helps(world: World) -> None:
     async with peer(world.url, await world.credential(OWNER)) as link:
-        attached, _ = await seated(world, link, 1, OWNER)
+        await seated(world, link, 1, OWNER)
         good = await world.credential(OWNER)
         assert isinstance(await link.ask(lambda number: p.Renew(number, 1, "bearer", "", good.secret)), p.Renewed)
         await link.send(p.Renew(900, 1, "bearer", "", "no token"))

@@ -233,6 +233,7 @@ class Person:
 
     async def __aenter__(self) -> Person:
         await self.join()
+        await self.until(lambda: len(self.notebook.ycells) > 0)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
