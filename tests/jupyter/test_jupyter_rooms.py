@@ -49,11 +49,11 @@ async def test_the_stock_session_and_room(home, server):
             doc = Doc()
             doc.apply_update(Reader(answer[2:]).var_bytes())
             assert "x = 1" in str(doc.get("cells", type=Array).to_py())
-        async with http.ws_connect(url, params={"sessionId": "another history"}) as ws:
+        async with http.ws_connect(url, params={"sessionId": "another-history"}) as ws:
             closed = await ws.receive(timeout=20)
             assert closed.type is aiohttp.WSMsgType.CLOSE
             assert closed.data == 1003
-            assert json.loads(closed.extra) == {"reason": "unknown_session", "sessionId": "another history", "reloadable": True}
+            assert json.loads(closed.extra) == {"reason": "unknown_session", "sessionId": "another-history", "reloadable": True}
 
 
 async def test_global_awareness_tells_windows_of_each_other(server):

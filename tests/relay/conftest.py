@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support import links
 from support.notebooks import notebook
-from support.sites import Site, share_local, site
+from support.relay_world import World
+from support.sites import share_local, site
 
-from cs3collab.types import Credential, Role, Target
-
-
-@dataclass
-class World:
-    site: Site
-    url: str
-    target: Target
-    folder: Path
-
-    async def credential(self, user: str) -> Credential:
-        return Credential("bearer", await links.token(self.site, user))
-
-    @property
-    def room(self) -> str:
-        return str(links.room_of(self.target))
+from cs3collab.types import Role
 
 
 @pytest.fixture

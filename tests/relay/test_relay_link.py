@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conftest import World
 from support import links
 from support.links import Person, Proxy, node, relay
 from support.notebooks import notebook
+from support.relay_world import World
 from support.sites import share_ocm, two_sites
 
 from cs3collab.cs3 import shares

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pycrdt
 import pytest
-from conftest import World
 from jupyter_ydoc import YNotebook
 from support.links import Peer, peer
+from support.relay_world import World
 from support.sites import Site
 
 from cs3collab import telemetry
