@@ -14,7 +14,7 @@ class Opening(enum.Enum):
     RESUME = "resume"
     """The file holds what the store last saved: go on, with whatever the store has beyond it. The file's etag is the base."""
     RESEED = "reseed"
-    """Somebody else changed the file, and all of the store was saved before: archive the store, seed anew from the file."""
+    """Somebody else changed the file, and all of the store was saved before: the store goes on with their version."""
     CONFLICT = "conflict"
     """Both changed: the store goes on live, the file's version becomes a conflict copy before the first save."""
 

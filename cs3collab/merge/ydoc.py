@@ -122,6 +122,21 @@ class YDocument:
                 state[key] = value
         return pycrdt.merge_updates(*self._changes)
 
+    def revise(self, content: bytes) -> bytes:
+        """Makes the document say what a file says, as an edit: cell by cell and within sources only what differs.
+
+        Who edited another copy meanwhile can so be merged. The update that does it, empty when nothing changed. Raises what
+        `seed` does.
+        """
+        self._changes.clear()
+        if self.kind == "notebook":
+            from cs3collab.merge.revision import revise_notebook
+
+            revise_notebook(self._doc, content)
+        else:
+            _revise_text(self._doc, content)
+        return pycrdt.merge_updates(*self._changes) if self._changes else b""
+
     def _become(self, doc: Doc[Any], pending: list[bytes]) -> None:
         changes: list[bytes] = []
 
@@ -201,11 +216,23 @@ def _notebook_update(content: bytes) -> bytes:
     return doc.get_update()
 
 
-def _text_update(content: bytes) -> bytes:
+def _revise_text(doc: Doc[Any], content: bytes) -> None:
+    from cs3collab.merge.revision import revise_text
+
+    text = _text_of(content)
+    with doc.transaction():
+        revise_text(doc.get("source", type=Text), text)
+
+
+def _text_of(content: bytes) -> str:
     try:
-        text = content.decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise Corrupt(f"this file is not UTF-8 text: byte {error.start} is wrong", hint="convert it to UTF-8") from error
+
+
+def _text_update(content: bytes) -> bytes:
+    text = _text_of(content)
     doc: Doc[Any] = Doc()
     with doc.transaction():
         doc.get("state", type=Map)["dirty"] = False

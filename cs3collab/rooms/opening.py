@@ -17,7 +17,7 @@ from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.keeper import Keeper
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.registry import Admission, NewDocument
-from cs3collab.types import Ref, RoomId, SiteId
+from cs3collab.types import Etag, Ref, RoomId, SiteId
 
 OpenStore = Callable[[str], Awaitable[Log]]
 """`store_key` to its log."""
@@ -110,13 +110,21 @@ class Opener:
             opening = decide(facts, FileFacts(info.etag, digest))
             if opening is Opening.RESUME:
                 await store.set_meta({"base_etag": info.etag, "base_digest": digest})
-            if opening is not Opening.RESEED:
-                return
-            await store.reset()
+            if opening is Opening.RESEED:
+                await self._revise(info.etag, content, store, document)
+            return
         seed = await document.seed(content)
         rendered = await document.render()
         await store.set_meta({"base_etag": info.etag, "base_digest": rendered.digest, "saved_position": "1"})
         await store.append(seed)
+
+    async def _revise(self, etag: Etag, content: bytes, store: Log, document: Document) -> None:
+        """Somebody else's version becomes an edit of the same history: copies still elsewhere can be merged with it."""
+        if update := await document.revise(content):
+            await store.append(update)
+        rendered = await document.render()
+        saved = {"base_etag": etag, "base_digest": rendered.digest, "saved_position": str(store.position)}
+        await store.set_meta(saved)
 
     async def _facts(self, store: Log, document: Document) -> StoreFacts:
         meta = store.meta

@@ -71,6 +71,9 @@ class Document(Protocol):
     async def seed(self, content: bytes) -> bytes:
         """Turns a file into the first Y update of a lineage, applies and returns it. Raises `NotANotebook`."""
 
+    async def revise(self, content: bytes) -> bytes:
+        """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
+
     async def apply(self, update: bytes) -> Applied:
         """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""
 

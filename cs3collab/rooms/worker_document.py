@@ -119,6 +119,10 @@ class WorkerDocument:
         """Turns a file into the first Y update of a lineage. Raises `NotANotebook`, or `Corrupt` for text that is not UTF-8."""
         return (await self._call(Op.SEED, data=content)).data
 
+    async def revise(self, content: bytes) -> bytes:
+        """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
+        return (await self._call(Op.REVISE, data=content)).data
+
     async def apply(self, update: bytes) -> Applied:
         """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""
         return Applied((await self._call(Op.APPLY, data=update)).text)
@@ -196,7 +200,7 @@ class WorkerDocument:
             self.recent.begin([reply.data])
         elif request.op is Op.APPLY and reply.text != Applied.KNOWN.value:
             self.recent.add(request.data)
-        elif request.op is Op.MARK_SAVED and reply.data:
+        elif request.op in (Op.MARK_SAVED, Op.REVISE) and reply.data:
             self.recent.add(reply.data)
         else:
             return
@@ -244,6 +248,7 @@ _DEADLY: dict[Op, type[CollabError]] = {
     Op.APPLY: UpdateRejected,
     Op.LOAD: UpdateRejected,
     Op.SEED: NotANotebook,
+    Op.REVISE: NotANotebook,
     Op.RENDER: NotANotebook,
     Op.DIFF: InvalidInput,
 }

@@ -128,6 +128,8 @@ class Server:
                 document.load(request.updates)
             case Op.SEED:
                 data = document.seed(request.data)
+            case Op.REVISE:
+                data = document.revise(request.data)
         return Reply(request.id, request.document, data, text)
 
 

@@ -15,6 +15,7 @@ _encoder = msgspec.msgpack.Encoder()
 class Op(enum.StrEnum):
     LOAD = "load"
     SEED = "seed"
+    REVISE = "revise"
     APPLY = "apply"
     DIFF = "diff"
     STATE = "state"

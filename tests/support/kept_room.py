@@ -49,6 +49,9 @@ class HereDocument:
     async def seed(self, content: bytes) -> bytes:
         return self.y.seed(content)
 
+    async def revise(self, content: bytes) -> bytes:
+        return self.y.revise(content)
+
     async def apply(self, update: bytes) -> Applied:
         return Applied(self.y.apply(update))
 
