@@ -19,6 +19,8 @@ from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Credential, FileInfo, Lineage, Role, RoomId, RoomStatus, SiteId, Target, User
 
 log = logging.getLogger(__name__)
+UNSAVED_KEPT_S = 24 * 3600.0
+"""How long a document that nobody has open waits to be saved. Later it is saved when it is opened again; its journal stays."""
 Credentials = Callable[[], Awaitable[Credential]]
 
 
@@ -233,6 +235,9 @@ class Registry:
     async def _close_if_empty(self, key: str, room: Room) -> None:
         async with self._turn(key):
             if room.seats or self.rooms.get(key) is not room:
+                return
+            if isinstance(room, Authority) and 0 < room.unsaved_s < UNSAVED_KEPT_S:
+                self._linger(key, room)  # storage may come back while those who may write still can
                 return
             del self.rooms[key]
             await room.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from cs3collab.errors import CollabError
 from cs3collab.gateway.server import EmbeddedGateway
 from cs3collab.types import Ref, Role, Written
 
+LINGER_S = 0.5
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -48,7 +51,7 @@ async def here(tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def relay(here: Site, tmp_path: Path) -> AsyncIterator[RelayProcess]:
-    async with relay_of(here, tmp_path / "relay", limits={**FAST, "storage_timeout_s": 2}) as running:
+    async with relay_of(here, tmp_path / "relay", limits={**FAST, "room_linger_s": LINGER_S}) as running:
         yield running
 
 
@@ -58,22 +61,69 @@ async def owner(here: Site, relay: RelayProcess) -> AsyncIterator[JupyterServer]
         yield server
 
 
+async def stays(relay: RelayProcess, line: str, *, seconds: float) -> None:
+    """Looks at the metrics for some time: the line must be there all along."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert line in (await relay.get("/metrics"))[1]
+        await asyncio.sleep(0.05)
+
+
+async def holds(path: Path, word: bytes) -> None:
+    """Waits until the file on the storage holds `word`."""
+    end = time.monotonic() + 60
+    while word not in await asyncio.to_thread(path.read_bytes):
+        assert time.monotonic() < end, f"{word!r} does not come"
+        await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def away(here: Site) -> AsyncIterator[None]:
+    """The storage does not answer meanwhile; afterwards it is back under the same addresses until the site ends."""
+    config = dataclasses.replace(
+        here.config,
+        grpc_port=int(here.address.rpartition(":")[2]),
+        http_port=int(here.gateway.data_url.rpartition(":")[2].partition("/")[0]),
+    )
+    await here.gateway.stop()
+    yield
+    here.gateway = EmbeddedGateway(config)
+    await here.gateway.start()
+
+
+@pytest.fixture
+async def stopped_at_the_end(here: Site) -> AsyncIterator[None]:
+    """For a gateway that `away` started."""
+    yield
+    await here.gateway.stop()
+
+
+@pytest.mark.usefixtures("stopped_at_the_end")
 async def test_storage_is_away_while_somebody_types(here: Site, owner: JupyterServer) -> None:
     async with client.open(owner.url, "n.ipynb", token=owner.token) as document:
-        config = dataclasses.replace(
-            here.config,
-            grpc_port=int(here.address.rpartition(":")[2]),
-            http_port=int(here.gateway.data_url.rpartition(":")[2].partition("/")[0]),
-        )
-        await here.gateway.stop()
-        write(document, "\nwhile it was away")
-        await document.durable()
-        status = await document.until_status(lambda s: bool(s["problem"]))
-        assert status["savedPosition"] < status["position"]
-        assert (await document.save())["status"] == "failed"
-        async with EmbeddedGateway(config):
-            await document.until_status(lambda s: s["savedPosition"] == s["position"] and not s["problem"])
-            assert sources((here.folder("einstein") / "n.ipynb").read_bytes())[0] == "x = 1\nwhile it was away"
+        async with away(here):
+            write(document, "\nwhile it was away")
+            await document.durable()
+            status = await document.until_status(lambda s: bool(s["problem"]))
+            assert status["savedPosition"] < status["position"]
+            assert (await document.save())["status"] == "failed"
+        await document.until_status(lambda s: s["savedPosition"] == s["position"] and not s["problem"])
+        assert sources((here.folder("einstein") / "n.ipynb").read_bytes())[0] == "x = 1\nwhile it was away"
+
+
+@pytest.mark.usefixtures("stopped_at_the_end")
+async def test_what_was_written_while_storage_was_away_is_saved_when_everybody_has_left(
+    here: Site, relay: RelayProcess, owner: JupyterServer
+) -> None:
+    async with contextlib.AsyncExitStack() as visit:
+        document = await visit.enter_async_context(client.open(owner.url, "n.ipynb", token=owner.token))
+        async with away(here):
+            write(document, "\nleft unsaved")
+            await document.durable()
+            await visit.aclose()
+            await owner.kill()
+            await stays(relay, "cs3collab_rooms 1.0", seconds=4 * LINGER_S)
+    await holds(here.folder("einstein") / "n.ipynb", b"left unsaved")
 
 
 async def test_the_file_is_renamed_while_open(here: Site, owner: JupyterServer) -> None:
