@@ -46,8 +46,6 @@ CELLS = st.lists(
 )
 VALUES = st.none() | st.integers(0, 3) | st.dictionaries(st.just("x"), st.text(max_size=2))
 METADATA = st.dictionaries(st.sampled_from("abc"), VALUES)
-    st.sampled_from("abc"), st.none() | st.integers(0, 3) | st.dictionaries(st.just("x"), st.text(max_size=2))
-)
 
 
 def digest(content: bytes) -> str:
