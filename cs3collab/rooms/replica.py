@@ -356,7 +356,7 @@ class Replica(Room):
         except CollabError as error:
             log.error("what was typed into %s never got home, and cannot be kept aside: %s", self.name, error)
             return ""
-        log.warning("what was typed into %s and never got home is kept %s", self.name, where)
+        log.warning("what was typed into %s and never got home is %s", self.name, f"kept {where}" if where else "lost")
         return where
 
     async def close(self) -> None:

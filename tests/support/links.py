@@ -41,8 +41,9 @@ from cs3collab.rooms.ysocket import (
 )
 from cs3collab.types import Credential, RoomId, SiteId, Target
 
-WAIT_S = 30.0
+WAIT_S = 45.0
 LIMITS = {"idle_save_s": 0.1, "busy_save_s": 0.5, "recheck_s": 1000.0, "anti_entropy_s": 1000.0, "room_linger_s": 1000.0}
+LIMITS |= {"attach_timeout_s": 50.0, "request_timeout_s": 50.0}  # a busy machine is not what is tested
 """What is periodic does not help a test."""
 M = TypeVar("M")
 
@@ -90,8 +91,7 @@ class Proxy:
     """A TCP hop that can be cut, made to swallow everything, or be closed for a while."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._to = (parts.hostname, parts.port)
+        self.lead_to(url)
         self._pipes: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
@@ -113,6 +113,11 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def lead_to(self, url: str) -> None:
+        """Where new connections go."""
+        parts = urlsplit(url)
+        self._to = (parts.hostname, parts.port)
 
     def cut(self) -> None:
         """Every connection ends at once."""

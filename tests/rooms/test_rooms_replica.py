@@ -1,0 +1,197 @@
+"""Replicas against real relays: what is typed into a copy gets home, is refused in words, or is kept aside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support import links
+from support.links import Person, Proxy, node, relay
+from support.notebooks import notebook
+from support.sites import Site, share_local, site
+
+from cs3collab.cs3 import shares
+from cs3collab.relay.node import Node
+from cs3collab.rooms.replica import Replica
+from cs3collab.types import Role, Target
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path) as running:
+        await running.put("einstein", "n.ipynb", notebook("", "y = 2"))
+        await share_local(running, "einstein", "marie", "n.ipynb", Role.EDITOR)
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def server(here: Site, folder: Path, url: str, user: str) -> AsyncIterator[Node]:
+    token = await links.token(here, user)
+    async with node(folder / user, url, lambda: token) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def target(here: Site) -> Target:
+    return await links.target(here, "einstein", "n.ipynb")
+
+
+def replica_of(opened: Node) -> Replica:
+    (room,) = opened.registry.rooms.values()
+    assert isinstance(room, Replica)
+    return room
+
+
+async def test_what_was_typed_into_a_copy_of_a_lost_history_is_kept_aside(here: Site, tmp_path: Path, target: Target) -> None:
+    """The home relay lost its store. Nothing of the old history may be merged into the new: people are told where theirs is."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        first = contextlib.AsyncExitStack()
+        url = await first.enter_async_context(relay(here, tmp_path / "relay-1"))
+        proxy = await enter(Proxy(url))
+        owner = await enter(server(here, tmp_path, proxy.url, "einstein"))
+        person = await enter(Person(owner, target, comes_back=False))
+        person.write("acknowledged ")
+        await person.ask("durable")
+        await person.ask("save")
+        proxy.closed = True
+        proxy.cut()
+        await person.until(lambda: person.status["online"] is False)
+        person.write("never got home")
+        await person.until(lambda: person.status["pending"] == 1)
+        await first.aclose()
+        proxy.lead_to(await enter(relay(here, tmp_path / "relay-2")))
+        proxy.closed = False
+        await person.until(lambda: bool(person.closes))
+        assert person.closes[0][0] == 1003
+        (kept,) = (tmp_path / "einstein" / "rescued").iterdir()
+        assert "acknowledged never got home" in kept.read_text()
+        assert str(kept) in person.status["problem"]
+        assert kept.stat().st_mode & 0o077 == 0
+        fresh = await enter(Person(owner, target))
+        assert fresh.text() == "acknowledged "
+        fresh.write("goes on")
+        await fresh.ask("durable")
+        assert "goes on" not in kept.read_text()
+        assert len(owner.registry.rooms) == 1
+
+
+async def test_a_copy_that_only_viewers_have_left_and_home_refused_is_thrown_away(
+    here: Site, tmp_path: Path, target: Target
+) -> None:
+    """marie typed while the line was down and was made a viewer: what she sees must not stay different from what others see."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        url = await enter(relay(here, tmp_path / "relay"))
+        proxy = await enter(Proxy(url))
+        marie = await enter(server(here, tmp_path, proxy.url, "marie"))
+        person = await enter(Person(marie, target, comes_back=False))
+        proxy.closed = True
+        proxy.cut()
+        await person.until(lambda: person.status["online"] is False)
+        person.write("typed while nobody could refuse it")
+        await person.until(lambda: person.status["pending"] == 1)
+        giver, taker = await here.session("einstein"), (await here.session("marie")).user
+        share = next(s for s in await shares.list_shares(giver) if s.grantee.opaque_id == taker.opaque_id)
+        await shares.update_share(giver, share, Role.VIEWER)
+        proxy.closed = False
+        await person.until(lambda: bool(person.closes))
+        assert person.closes[0][0] == 1003
+        (kept,) = (tmp_path / "marie" / "rescued").iterdir()
+        assert "nobody could refuse it" in kept.read_text()
+        fresh = await enter(Person(marie, target))
+        assert (fresh.text(), fresh.status["role"]) == ("", "viewer")
+
+
+async def test_a_worker_that_dies_is_replaced_with_all_that_was_typed(here: Site, tmp_path: Path, target: Target) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        url = await enter(relay(here, tmp_path / "relay"))
+        owner = await enter(server(here, tmp_path, url, "einstein"))
+        marie = await enter(server(here, tmp_path, url, "marie"))
+        one, two = await enter(Person(owner, target)), await enter(Person(marie, target))
+        for n in range(30):
+            (one if n % 2 else two).write(f" w{n} ")
+            if n % 10 == 5:
+                slot = replica_of(owner).document._slot  # type: ignore[attr-defined]
+                with contextlib.suppress(ProcessLookupError, AttributeError):  # the last one is dying still
+                    os.kill(slot.process.pid, signal.SIGKILL)
+            await asyncio.sleep(0.02)
+        words = sorted(f"w{n}" for n in range(30))
+        for person in (one, two):
+            await person.until(lambda p=person: sorted(p.text().split()) == words)
+        await one.until(lambda: one.status["pending"] == 0)
+        late = await enter(Person(owner, target))
+        assert sorted(late.text().split()) == words
+        assert not one.closes
+        assert not two.closes
+
+
+async def test_the_outbox_is_bounded_and_says_so(here: Site, tmp_path: Path, target: Target) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        url = await enter(relay(here, tmp_path / "relay"))
+        proxy = await enter(Proxy(url))
+        token = await links.token(here, "einstein")
+        owner = await enter(node(tmp_path / "n", proxy.url, lambda: token, outbox_bytes=5000))
+        person = await enter(Person(owner, target, comes_back=False))
+        proxy.closed = True
+        proxy.cut()
+        await person.until(lambda: person.status["online"] is False)
+        for _ in range(100):  # each takes more than its bytes
+            person.write("x")
+        await person.until(lambda: bool(person.closes))
+        assert person.closes[0][0] == 1013
+        assert "wait for the home site" in person.status["problem"]
+        assert replica_of(owner).unacked_bytes <= 5000 + 600
+        proxy.closed = False
+        again = await enter(Person(owner, target, doc=person.doc))
+        await again.until(lambda: again.status["pending"] == 0 and again.status["online"])
+        witness = await enter(Person(owner, target))
+        await witness.until(lambda: witness.text() == "x" * 100)
+
+
+async def test_what_is_unacknowledged_when_a_server_stops_is_kept_aside(here: Site, tmp_path: Path, target: Target) -> None:
+    async with relay(here, tmp_path / "relay") as url, Proxy(url) as proxy:
+        async with server(here, tmp_path, proxy.url, "einstein") as owner:
+            person = Person(owner, target, comes_back=False)
+            await person.join()
+            await person.until(lambda: len(person.notebook.ycells) > 0)
+            proxy.closed = True
+            proxy.cut()
+            await person.until(lambda: person.status["online"] is False)
+            person.write("last words")
+            await person.until(lambda: person.status["pending"] == 1)
+        (kept,) = (tmp_path / "einstein" / "rescued").iterdir()
+        assert "last words" in kept.read_text()
+        for task in person._tasks:
+            task.cancel()
+
+
+async def test_anti_entropy_brings_home_what_no_outbox_holds(
+    here: Site, tmp_path: Path, target: Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An update got into the copy alone, as after a relay lost what it acknowledged: the next comparison carries it home."""
+    caplog.set_level(logging.WARNING)
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        url = await enter(relay(here, tmp_path / "relay"))
+        owner = await enter(server(here, tmp_path, url, "einstein"))
+        marie = await enter(server(here, tmp_path, url, "marie"))
+        one, two = await enter(Person(owner, target)), await enter(Person(marie, target))
+        room = replica_of(owner)
+        lonely = Person(owner, target)
+        lonely.doc.apply_update(await room.document.diff(b""))
+        before = lonely.doc.get_state()
+        lonely.write("only here")
+        await room.document.apply(lonely.doc.get_update(before))
+        await room.resync()
+        await two.until(lambda: two.text() == "only here")
+        await room.resync()
+        assert not one.closes
