@@ -29,9 +29,7 @@ async def run(args: argparse.Namespace) -> int:
     if args.check:
         print(f"{args.config}: fine")
         return 0
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _told_to_stop()
     async with open_relay(config) as url:
         print(f"cs3collab relay of {config.site} serves at {url}", file=sys.stderr, flush=True)
         if args.ready_file is not None:
@@ -39,6 +37,21 @@ async def run(args: argparse.Namespace) -> int:
         await stop.wait()
         print("cs3collab relay: saving open documents", file=sys.stderr, flush=True)
     return 0
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT. The second ends the process at once: what is acknowledged is on disk."""
+    stop, loop, signals = asyncio.Event(), asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+
+    def told() -> None:
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, told)
+    return stop
 
 
 def _say_ready(path: Path, url: str) -> None:

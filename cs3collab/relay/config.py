@@ -128,14 +128,17 @@ def check_url(name: str, url: str) -> None:
         raise InvalidInput(f"{name} = {url!r} is not the URL of a relay", hint="for example wss://relay.example.org")
 
 
+_MAY_BE_ZERO = {"idle_save_s", "busy_save_s", "lease_grace_s", "room_linger_s"}
+
+
 def limits_of(config: RelayConfig) -> Limits:
     """The defaults with what ``[limits]`` changes. Raises `InvalidInput` for unknown names and bad values."""
     known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Limits)}
     for name, value in config.limits.items():
         if name not in known:
             raise InvalidInput(f"limits.{name} is unknown", hint=f"known are {', '.join(sorted(known))}")
-        if not (math.isfinite(value) and value >= 0):
-            raise InvalidInput(f"limits.{name} = {value} is not usable", hint="a number, not below zero")
+        if not (math.isfinite(value) and (value > 0 or (value == 0 and name in _MAY_BE_ZERO))):
+            raise InvalidInput(f"limits.{name} = {value} is not usable", hint="a number above zero")
     return dataclasses.replace(DEFAULT, **{name: known[name](value) for name, value in config.limits.items()})
 
 
@@ -153,10 +156,15 @@ def resolve_paths(config: RelayConfig, base: Path) -> None:
 
 
 def dump(config: RelayConfig) -> str:
-    """`config` as TOML that `load` reads. JSON's strings, numbers and booleans are TOML's too."""
+    """`config` as TOML that `load` reads."""
     tables = msgspec.to_builtins(config)
-    lines = [f"{name} = {json.dumps(value)}" for name, value in tables.items() if not isinstance(value, dict | None)]
+    lines = [f"{name} = {_toml(value)}" for name, value in tables.items() if not isinstance(value, dict | None)]
     for name, table in tables.items():
         if isinstance(table, dict) and table:
-            lines += ["", f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())]
+            lines += ["", f"[{name}]", *(f"{_toml(key)} = {_toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | float | bool) -> str:
+    """JSON's strings, numbers and booleans are TOML's too, but for surrogate pairs and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

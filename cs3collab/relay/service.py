@@ -251,4 +251,5 @@ async def _bind(runner: web.AppRunner, config: RelayConfig) -> str:
         reason = error.strerror or str(error)
         raise InvalidInput(f"cannot listen on {serve.host}:{serve.port}: {reason}", hint="choose another serve.port") from error
     port = runner.addresses[0][1]
-    return f"{'https' if context else 'http'}://{serve.host}:{port}"
+    host = f"[{serve.host}]" if ":" in serve.host else serve.host
+    return f"{'https' if context else 'http'}://{host}:{port}"

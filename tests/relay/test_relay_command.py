@@ -1,0 +1,71 @@
+"""``cs3collab relay`` as a process: ready, told to stop, told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support import links
+from support.links import Person, node
+from support.notebooks import notebook
+from support.relays import RelayProcess, relay_of
+from support.sites import Site, site
+
+SLOW = {"idle_save_s": 1000, "busy_save_s": 1000}
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path) as running:
+        await running.put("einstein", "n.ipynb", notebook(""))
+        yield running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_relay_that_is_told_to_stop_saves_first(here: Site, tmp_path: Path, number: int) -> None:
+    async with relay_of(here, tmp_path / "relay", limits=SLOW) as relay:
+        token, target = await links.token(here, "einstein"), await links.target(here, "einstein", "n.ipynb")
+        async with node(tmp_path / "node", relay.url, lambda: token) as server, Person(server, target) as person:
+            person.comes_back = False
+            person.write("unsaved")
+            await person.ask("durable")
+            await stopped(relay, number)
+        assert b"unsaved" in await here.read("einstein", "n.ipynb")
+
+
+async def stopped(relay: RelayProcess, number: int) -> None:
+    assert relay.process is not None
+    relay.process.send_signal(number)
+    async with asyncio.timeout(20):
+        assert await relay.process.wait() == 0
+
+
+async def test_a_second_signal_ends_it_at_once_and_nothing_durable_is_lost(here: Site, tmp_path: Path) -> None:
+    async with relay_of(here, tmp_path / "relay", limits=SLOW) as relay:
+        token, target = await links.token(here, "einstein"), await links.target(here, "einstein", "n.ipynb")
+        async with node(tmp_path / "node", relay.url, lambda: token) as server, Person(server, target) as person:
+            person.write("durable")
+            await person.ask("durable")
+            await here.gateway.stop()
+            assert relay.process is not None
+            relay.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(20):
+                while "saving open documents" not in relay.tail():  # noqa: ASYNC110 - it says so in its log
+                    await asyncio.sleep(0.02)
+            relay.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                assert await relay.process.wait() == -signal.SIGTERM
+            person.comes_back = False
+
+
+async def test_check_says_that_the_file_is_fine_and_starts_nothing(here: Site, tmp_path: Path) -> None:
+    async with relay_of(here, tmp_path / "relay") as relay:
+        command = [sys.executable, "-m", "cs3collab", "relay", "--config", str(relay.folder / "relay.toml"), "--check"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=dict(os.environ))
+        out, _ = await process.communicate()
+        assert (process.returncode, out.decode().strip().endswith("fine")) == (0, True)
