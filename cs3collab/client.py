@@ -105,7 +105,7 @@ class LiveDocument:
 
     @property
     def connected(self) -> bool:
-        return self._channel is not None and self._synced.is_set()
+        return self._channel is not None and not self._channel.closed.is_set() and self._synced.is_set()
 
     async def durable(self) -> int:
         """Waits until everything written here is durable at the home site; returns the position. Raises `DeadlineExceeded`."""
@@ -142,7 +142,7 @@ class LiveDocument:
             async with asyncio.timeout(self._timeout_s):
                 while True:
                     await self._until(lambda: self.connected, "no connection")
-                    with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                    with contextlib.suppress(ConnectionError):
                         return await self._ask_once(what)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer to {what!r} within {self._timeout_s:g} s", hint=str(self.status)) from error
@@ -151,11 +151,11 @@ class LiveDocument:
         number, channel = next(self._numbers), self._channel
         if channel is None:
             raise ConnectionError
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
         # What was written before goes first; the provider sends it in its own time.
         await channel.sent_all(self.ydoc)
-        await channel.send(raw_request(what, number))
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
+            await channel.send(raw_request(what, number))
             result: dict[str, Any] = await answer
             return result
         finally:
@@ -226,6 +226,7 @@ class LiveDocument:
         try:
             if message[0] == AWARENESS:
                 self.awareness.apply_awareness_update(body_of(message), "remote")
+                self._news.set()
             elif message[0] == RAW:
                 self._take_json(json.loads(Reader(message[1:]).var_bytes()))
         except (CollabError, ValueError) as error:
@@ -243,7 +244,8 @@ class LiveDocument:
         self._synced.clear()
         self.status = {**self.status, "online": False}
         for answer in self._answers.values():
-            answer.cancel()
+            if not answer.done():
+                answer.set_exception(ConnectionError("the connection was lost before the answer came"))
         self._news.set()
 
     async def _leave(self) -> None:

@@ -53,10 +53,10 @@ class KeptFile(RuleBasedStateMachine):
         self.run(self._open())
 
     async def _open(self) -> None:
-        lineage = self.disk.lineages
+        before = self.disk.updates.copy()
         self.room = await kept_room.open_room(self.alice, self.id, self.log, clock=lambda: self.at)
         self.seats: list[Seat] = [sit(self.room, self.alice), sit(self.room, self.bob)]
-        if self.disk.lineages != lineage:  # all was saved, then others wrote: theirs is the document now
+        if self.disk.updates != before:  # all was saved, then others wrote: theirs is the document now
             self.typed = sources((await self.room.document.render()).content)
             self.foreign -= set(self.typed)
 
