@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 
 import pytest
 
@@ -95,6 +96,15 @@ def test_an_error_is_one_line_and_one(
     assert capsys.readouterr().err == f"cs3collab: {line}\n"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: what a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_silent(command: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     async def interrupted(args: argparse.Namespace) -> int:
         os.kill(os.getpid(), signal.SIGINT)
