@@ -164,7 +164,7 @@ def test_what_is_told_others_only_grows_and_has_one_owner(acts: list[tuple[int, 
         elif presence.offer(said(client, clock, state), owner=owner):
             assert owners.get(client, owner) == owner
             if state is None:
-                owners.pop(client)
+                owners.pop(client, None)  # said to be gone once more
             else:
                 owners[client] = owner
         assert sorted(presence.clients) == sorted(owners)
