@@ -237,12 +237,12 @@ async def test_what_cannot_start_ends_with_one_line_and_one(tmp_path: Path, take
     user = {"id": {"opaque_id": "e"}, "username": "e", "secret": SECRET}
     (tmp_path / "users.json").write_text(json.dumps([user]))
     (tmp_path / "relay.toml").write_text(toml(serve={"port": taken}))
-    gateway = ["gateway", "--root", "root", "--users", "users.json"]
+    gateway = ["gateway", "--users", "users.json", "--root"]
     cases = [
         (["relay", "--config", "missing.toml"], ["missing.toml", "No such file", "--config"]),
         (["relay", "--config", "relay.toml"], [f"127.0.0.1:{taken}", "in use", "serve.port"]),
-        ([*gateway, "--port", str(taken)], [str(taken), "--port"]),
-        ([*gateway, "--port", "0", "--http-port", str(taken)], [str(taken), "--http-port"]),
+        ([*gateway, "one", "--port", str(taken)], [str(taken), "--port"]),
+        ([*gateway, "two", "--port", "0", "--http-port", str(taken)], [str(taken), "--http-port"]),
         (["demo", "--notebook", "missing.ipynb"], ["missing.ipynb", "No such file", "--notebook"]),
     ]
     ended = await asyncio.gather(*(run(*arguments, folder=tmp_path) for arguments, _ in cases))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from typing import Any
 
 import aiohttp
@@ -27,7 +28,7 @@ class Copy:
     """A Y document of the room; ``edit`` gives the update that adds text to the first cell."""
 
     def __init__(self, synced: p.Synced) -> None:
-        self.doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=2**30 + secrets.randbits(30))  # as long in every update
         self.doc.apply_update(synced.update)
         self.notebook = YNotebook(self.doc)
 
