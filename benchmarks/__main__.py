@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import keystrokes, memory, notebooks, opening, results, servers, store, worker
+from benchmarks import floor, keystrokes, memory, notebooks, opening, results, servers, store, worker
 from benchmarks.keystrokes import Typing
 from benchmarks.results import Row
 from benchmarks.servers import Side
@@ -58,7 +58,11 @@ async def _two(ground: Ground, quick: bool) -> list[Row]:
     for cursors, what in ((True, "with cursors"), (False, "text alone")):
         typing = Typing(people=2, seconds=seconds, rounds=rounds, cursors=cursors)
         rows += await keystrokes.measure(f"keystroke, two people, {what}", *await ground.sides(), typing)
-    return rows
+    bare = 1000 * await floor.measure(40 if quick else 300)
+    return [
+        *rows,
+        Row("keystroke, two people, text alone, p50 (ms)", rows[-2].ours, bare, "six processes that only forward", 3.0),
+    ]
 
 
 async def _ten(ground: Ground, quick: bool) -> list[Row]:
