@@ -1,6 +1,7 @@
 """The process that the fault tests kill: uses everything a store has and tells on stdout what was acknowledged.
 
-``python ystore_writer.py DIRECTORY BLOBS [ROUNDS] [FILE_LIMIT]``; lines are ``ack <lineage> <position> <n>`` and ``done``.
+``python ystore_writer.py DIRECTORY BLOBS [ROUNDS] [FILE_LIMIT]``; lines are ``try <n>``, ``ack <lineage> <position> <n>`` and
+``done``.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ class Writer:
 
     async def _one(self, n: int) -> None:
         lineage = self.store.lineage
+        say("try", n)
         for _ in range(3):
             try:
                 position = await self.store.append(update(n), f"author {n}")
@@ -57,8 +59,7 @@ async def tried(work) -> None:  # type: ignore[no-untyped-def]
         say("failed", type(error).__name__)
 
 
-async def main(directory: Path, blobs: Path, rounds: int, limit: int = 0) -> None:
-    first = int(os.environ.get("FIRST", "0"))
+async def main(directory: Path, blobs: Path, rounds: int = 1, limit: int = 0, first: int = 0) -> None:
     store = await Store.open(directory, DirectoryBlobs(blobs), tuning=QUICK)
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -73,4 +74,4 @@ async def main(directory: Path, blobs: Path, rounds: int, limit: int = 0) -> Non
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:] or "1")))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]), first=int(os.environ.get("FIRST", "0"))))

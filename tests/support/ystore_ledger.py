@@ -1,0 +1,71 @@
+"""What writers of a store tried and were promised, held against what is in it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pycrdt import Doc, Map
+
+from ystore import Record, Store
+from ystore.testing import update
+
+
+@dataclass
+class Ledger:
+    """Updates are ``update(n)``, each number tried once. ``acknowledged`` is lineage to position to number."""
+
+    tried: set[int] = field(default_factory=set)
+    acknowledged: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    @property
+    def promised(self) -> int:
+        return sum(map(len, self.acknowledged.values()))
+
+    def hear(self, lines: Iterable[str]) -> None:
+        """What `ystore_writer` said."""
+        for line in lines:
+            if line.startswith("try "):
+                self.tried.add(int(line[4:]))
+            elif found := re.fullmatch(r"ack (\w+) (\d+) (\d+)", line):
+                self.promise(found[1], int(found[2]), int(found[3]))
+
+    def promise(self, lineage: str, position: int, number: int) -> None:
+        of_lineage = self.acknowledged.setdefault(lineage, {})
+        assert position not in of_lineage, f"position {position} was given out twice"
+        of_lineage[position] = number
+
+    async def verify(self, store: Store, *, same_positions: bool = True) -> int:
+        """All that was promised is there, once, in order; nothing that nobody tried. Returns the number of records.
+
+        ``same_positions`` is false after a split brain, when one branch gets new ones.
+        """
+        records = [record async for record in store.records()]
+        promised = self.acknowledged.get(store.lineage, {})
+        self._verify_records(records, promised, same_positions)
+        assert keys([update async for update in store.updates()]) == {str(number_of(r)) for r in records}
+        return len(records)
+
+    def _verify_records(self, records: Sequence[Record], promised: dict[int, int], same_positions: bool) -> None:
+        positions = [r.position for r in records]
+        assert positions == sorted(set(positions)), "not in order"
+        numbers = [number_of(r) for r in records]
+        assert len(set(numbers)) == len(numbers), "an update is there twice"
+        assert set(numbers) <= self.tried, "an update that nobody made"
+        assert all(r.update == update(n) for r, n in zip(records, numbers, strict=True))
+        assert set(promised.values()) <= set(numbers), "an acknowledged update is lost"
+        if same_positions:
+            assert promised.items() <= dict(zip(positions, numbers, strict=True)).items(), "another update in its place"
+
+
+def number_of(record: Record) -> int:
+    """Which update it is, from the author that the writers give."""
+    return int(record.author.removeprefix("author "))
+
+
+def keys(updates: Iterable[bytes]) -> set[str]:
+    """What a document with these updates holds."""
+    doc = Doc()
+    doc["m"] = found = Map()
+    for one in updates:
+        doc.apply_update(one)
+    return set(found)
