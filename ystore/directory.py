@@ -16,7 +16,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -245,17 +245,21 @@ class Directory:
         return found
 
     def _mend(self, path: Path, data: bytes) -> list[Info]:
-        """A damaged object goes aside as it is; of a segment the good prefix stays. Its positions are not given out again."""
+        """A damaged object goes aside as it is; of a segment the good prefix stays. Its positions are not given out again.
+
+        The prefix gets a name of its own: under the old one it would hide the whole object that a blob store may still have.
+        """
         self._raise_floor(segment.last_of(path.name, data))
         good = segment.salvage(path.name, data) if path.suffix == segment.SEGMENT else []
         if not self.keep_aside(path.name, data, 0, torn=False):
             return []
-        if not good:
-            self.files.unlink(path)
-            return []
-        info, packed = pack_segment(path.name, self.manifest.lineage, good)
-        self.files.write_atomic(path, packed)
-        return [info]
+        found = []
+        if good:
+            info, packed = pack_segment(self.new_name(good[0].position) + segment.SEGMENT, self.manifest.lineage, good)
+            self.put(info, packed)
+            found.append(info)
+        self.files.unlink(path)
+        return found
 
     def inventory(self) -> tuple[set[str], set[str]]:
         """Names of the sound sealed objects here, and of those that they make needless."""
@@ -282,9 +286,16 @@ class Directory:
         self.files.write_atomic(path, data)
         return True
 
-    def renumber(self, info: Info, after: int) -> Info:
-        """Gives the records of a segment new positions after `after`: those they have were also given out by another writer."""
-        found = [replace(r, position=after + n) for n, r in enumerate(self.read_segment(info), 1)]
+    def renumber(self, info: Info, after: int, kept: Iterable[Info]) -> Info | None:
+        """Gives records of a segment new positions after `after`: those they have were also given out by another writer.
+
+        Records that are in `kept` as well stay there. None if all are, as in what was left of a segment that came back whole.
+        """
+        there = {r for other in kept if other.first <= info.last for r in self.read_segment(other)}
+        rest = [r for r in self.read_segment(info) if r not in there]
+        if not rest:
+            return None
+        found = [replace(r, position=after + n) for n, r in enumerate(rest, 1)]
         name = self.new_name(after + 1) + segment.SEGMENT
         moved, packed = pack_segment(name, self.manifest.lineage, found, info.covers | {info.name})
         self.put(moved, packed)

@@ -140,8 +140,12 @@ class Store:
 
     async def _settle(self, last: int) -> int:
         """After a split brain two writers gave out the same positions: the shorter branch gets new ones."""
-        for info in segment.divergent(self._sealed):
-            moved = await self._journal.disk(self._place.renumber, info, last)
+        divergent = segment.divergent(self._sealed)
+        kept = [i for i in segment.history(self._sealed) if i not in divergent]
+        for info in divergent:
+            moved = await self._journal.disk(self._place.renumber, info, last, kept)
+            if moved is None:
+                continue
             self._sealed = [i for i in self._sealed if i.name != info.name] + [moved]
             self._place.report.notes.append(
                 f"positions {info.first} to {info.last} of another writer are now up to {moved.last}"
@@ -327,7 +331,8 @@ class Store:
 
     async def _replace(self, before: list[Info], live: list[Info], items: list[Item], content: bytes) -> None:
         """The snapshot first: it names the merged segment, so that at no moment both are part of the document."""
-        found = [item.record for item in items if item.record is not None]
+        by_position = {item.record.position: item.record for item in items if item.record is not None}
+        found = [by_position[position] for position in sorted(by_position)]
         tail = [info for info in live if not info.is_snapshot]
         merge = len(tail) > 1 and sum(len(r.update) for r in found) <= self._tuning.merge_bytes
         place, first, last = self._place, min(i.first for i in live), max(i.last for i in live)
