@@ -1,4 +1,4 @@
-"""Decodes updates in the process of the test: for runs by the hundred with sound updates, where a child each would take minutes."""
+"""Decodes updates in the process of the test: for runs by the hundred with sound updates, where a child each takes minutes."""
 
 import asyncio
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 async def kill_at_random(tmp_path: Path, nursery: Nursery, kills: int, seed: int) -> dict[str, int]:
-    """Lives of up to `LIVES_OF_A_STORE` writers in one directory, each killed at a moment drawn from the length of a whole one."""
+    """Up to `LIVES_OF_A_STORE` writers in one directory, each killed at a moment drawn from the length of a whole life."""
     dice, figures, n = random.Random(seed), Counter[str](), 0
     store, blobs = tmp_path / "s", tmp_path / "b"
     whole = nursery.run(Job(str(tmp_path / "whole"), str(tmp_path / "whole-b"), 2))

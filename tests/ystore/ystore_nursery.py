@@ -1,4 +1,4 @@
-"""Lives of a writer process by the hundred: forks `ystore_writer` from a process that has imported it, and kills it when told to.
+"""Lives of a writer process by the hundred: forks `ystore_writer` from a process that has imported it, and kills the fork.
 
 ``python ystore_nursery.py`` reads one `Job` a line as JSON and answers each with a `Life`. A forked writer differs from a
 started one only in that its modules are loaded already, and, if ``decode_here``, in that compaction starts no child.
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import ystore_writer
 from support.ystore_decoding import decode_here
+
 from ystore import failpoints, replay
 
 GIVE_UP_S = 60.0
