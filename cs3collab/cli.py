@@ -53,6 +53,11 @@ COMMANDS = {
         "serve a plain folder as CS3 storage",
         "cs3collab gateway --root ./storage --users users.json",
     ),
+    "history": Entry(
+        "cs3collab.history.command",
+        "show what a document said before, compare, name and restore it",
+        "cs3collab history analysis.ipynb --restore 2026-03-14T15:09",
+    ),
 }
 
 INTERRUPTED = 130

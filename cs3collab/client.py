@@ -24,6 +24,7 @@ from jupyter_ydoc import ydocs
 from jupyter_ydoc.ybasedoc import YBaseDoc
 from pycrdt import Awareness, Channel, Doc, Provider, TransactionEvent, create_awareness_message
 
+from cs3collab.client_history import HistoryClient
 from cs3collab.errors import (
     CollabError,
     DeadlineExceeded,
@@ -36,6 +37,7 @@ from cs3collab.errors import (
 )
 from cs3collab.rooms.lib0 import Reader
 from cs3collab.rooms.ysocket import AWARENESS, RAW, SYNC, UPDATE, body_of, raw_request
+from cs3collab.types import Version
 
 log = logging.getLogger(__name__)
 REFUSALS: dict[int, type[CollabError]] = {
@@ -84,6 +86,7 @@ class LiveDocument:
         self._path = path
         self._kind = kind
         self._timeout_s = timeout_s
+        self._history = HistoryClient(http, url, path, kind, timeout_s)
         self._news = asyncio.Event()
         self.ydoc = _CountingDoc()
         self.ydoc.observe(lambda event: self._news.set())
@@ -115,6 +118,27 @@ class LiveDocument:
     async def save(self) -> dict[str, Any]:
         """Has the file written, as Ctrl+S does: ``status`` is ``success`` or ``failed``, ``message`` says why."""
         return await self._ask("save")
+
+    async def versions(self) -> list[Version]:
+        """What the document said before, oldest first."""
+        return list((await self._history.versions()).versions)
+
+    async def at(self, position: int) -> bytes:
+        """The file as it would have been after the edit at `position`. Raises `NotFound` for what is not kept."""
+        return await self._history.at(position)
+
+    async def restore(self, position: int) -> int:
+        """Makes the document say what it said then, for everybody, as a new edit of this user; the position of that.
+
+        Returns when the edit is durable and here. Raises `NotAuthorized` for viewers, `NotFound` for what is not kept.
+        """
+        restored = await self._history.restore(position)
+        await self.until_status(lambda status: status["position"] >= restored.position)
+        return restored.position
+
+    async def name_version(self, name: str, position: int | None = None) -> Version:
+        """Names what was said at `position`, or what is said now; this keeps it. An empty name takes the name away."""
+        return await self._history.name_version(name, await self.durable() if position is None else position)
 
     async def until(self, true: Callable[[YBaseDoc], bool]) -> None:
         """Waits until `true` of the shared document. Raises `DeadlineExceeded`."""

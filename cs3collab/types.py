@@ -212,3 +212,39 @@ class RoomStatus:
     online: bool = True
     problem: str = ""
     editors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a document said after the edit at ``position``, made at ``at`` (Unix seconds).
+
+    ``authors`` made the ``edits`` since the version before, most first; ``name`` is what people call it, or empty.
+    """
+
+    position: int
+    at: float
+    authors: tuple[str, ...] = ()
+    edits: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A document's versions, oldest first, and its last durable ``position``.
+
+    Of what is before ``horizon`` only versions with a name are kept; 0: all is. ``found`` is the position at the time that was
+    asked for, 0 when that is before the beginning.
+    """
+
+    versions: tuple[Version, ...]
+    position: int
+    horizon: int = 0
+    found: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """``position`` of the edit that made the document say again what it once said; not ``changed``: it said so already."""
+
+    position: int
+    changed: bool

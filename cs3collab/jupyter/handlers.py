@@ -40,6 +40,16 @@ class Nobody:
     def closed(self, error: Exception) -> None: ...
 
 
+async def target_of(contents_manager: Any, path: str, format: str, type: str) -> Target:
+    """What to join for the file at an API path. Raises what `CS3ContentsManager.resolve` does."""
+    if not isinstance(contents_manager, CS3ContentsManager):
+        raise InvalidInput(
+            "this server's files are not on CS3 storage",
+            hint="set c.ServerApp.contents_manager_class = 'cs3collab.jupyter.contents.CS3ContentsManager'",
+        )
+    return (await contents_manager.resolve(path)).target(format, type)
+
+
 class SessionHandler(APIHandler):
     """Lets the user into a file's room for a moment, to say its id and lineage, or why not with an HTTP status."""
 
@@ -53,7 +63,7 @@ class SessionHandler(APIHandler):
     async def put(self, path: str) -> None:
         body = self.get_json_body() or {}
         try:
-            target = await self._target(path, str(body.get("format", "")), str(body.get("type", "")))
+            target = await target_of(self.contents_manager, path, str(body.get("format", "")), str(body.get("type", "")))
             room, seat = await self.live.join(target, lambda room: Nobody())
             room.leave(seat)
         except CollabError as error:
@@ -67,14 +77,6 @@ class SessionHandler(APIHandler):
             "sessionId": room.lineage,
         }
         self.finish(json.dumps(answer))
-
-    async def _target(self, path: str, format: str, type: str) -> Target:
-        if not isinstance(self.contents_manager, CS3ContentsManager):
-            raise InvalidInput(
-                "this server's files are not on CS3 storage",
-                hint="set c.ServerApp.contents_manager_class = 'cs3collab.jupyter.contents.CS3ContentsManager'",
-            )
-        return (await self.contents_manager.resolve(path)).target(format, type)
 
 
 class TornadoSocket:

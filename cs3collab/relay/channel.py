@@ -8,16 +8,18 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from cs3collab.errors import CollabError, NotAuthenticated, Overloaded, Unavailable, from_kind
+from cs3collab.errors import CollabError, NotAuthenticated, Overloaded, PeerUnavailable, Unavailable, Unsupported, from_kind
 from cs3collab.relay import protocol as p
+from cs3collab.relay.history import AsksHistory
 from cs3collab.rooms.room import SaveResult
 from cs3collab.types import Credential, Role, SiteId, Target, User
 
 if TYPE_CHECKING:
     from cs3collab.relay.link import Link
 
+R = TypeVar("R")
 Credentials = Callable[[], Awaitable[Credential]]
 """Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
 RETRY_AFTER_REFUSAL_S = 2.0
@@ -45,7 +47,7 @@ def credential_of(header: str) -> Credential:
     raise NotAuthenticated("no credential was shown", hint="send Authorization: Bearer with a token of this site")
 
 
-class LinkChannel:
+class LinkChannel(AsksHistory):
     """One user's way into one room. Survives reconnections: what is not acknowledged is sent again."""
 
     def __init__(self, link: Link, number: int, target: Target, credentials: Credentials) -> None:
@@ -165,6 +167,15 @@ class LinkChannel:
         except CollabError as error:
             return SaveResult("failed", message=str(error))
         return SaveResult(saved.status, saved.position, saved.etag, saved.message)
+
+    async def asked(self, build: Callable[[int], p.Message], answer: type[R]) -> R:
+        """Raises `PeerUnavailable`, and `Unsupported` before a relay that does not know the question would cut the link."""
+        if not self.speaks:
+            raise self.ended or PeerUnavailable("the home site cannot be reached", hint="try again when it is back")
+        if p.HISTORY not in self.said.features:
+            url = self._link.url.removesuffix(p.LINK_PATH)
+            raise Unsupported(f"the relay at {url} is too old for history", hint="ask its operators to update cs3collab")
+        return await self._link.request(build, answer)
 
     def pending(self) -> list[bytes]:
         return [update for update, _ in self._outbox.values()]

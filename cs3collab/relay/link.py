@@ -184,7 +184,7 @@ class Link:
             self._lost(reason)
 
     def _receive(self, message: p.Message) -> None:
-        if isinstance(message, p.Attached | p.Synced | p.Saved | p.Renewed | p.Failed):
+        if isinstance(message, p.Answer):
             self._answered(message)
         elif isinstance(message, p.Update | p.Presence | p.Status | p.Closed):
             if (replica := self.rooms.get(message.room)) is not None:
@@ -195,7 +195,7 @@ class Link:
         else:
             raise ProtocolViolation(f"the relay sent a {type(message).__name__}")
 
-    def _answered(self, message: p.Attached | p.Synced | p.Saved | p.Renewed | p.Failed) -> None:
+    def _answered(self, message: p.Answer) -> None:
         future = self._requests.get(message.request)
         if future is None or future.done():
             return

@@ -126,7 +126,7 @@ def _cut_short(reason: str) -> bytes:
 
 
 def _size(message: Message) -> int:
-    return MESSAGE_OVERHEAD_BYTES + len(getattr(message, "update", b""))
+    return MESSAGE_OVERHEAD_BYTES + len(getattr(message, "update", b"") or getattr(message, "content", b""))
 
 
 def link_outbound(ws: Socket, limit_bytes: int, abort: Callable[[], None] = lambda: None) -> Outbound[Message]:

@@ -19,6 +19,8 @@ from cs3collab.types import Credential, Lineage, ResourceId, Role, RoomStatus, S
 SUBPROTOCOL = "cs3collab.v1"
 LINK_PATH = "/link"
 MAX_MESSAGES_PER_FRAME = 65_536
+HISTORY = "history"
+"""Feature of a relay that answers `Versions`, `ReadVersion`, `Restore` and `NameVersion`; others cut a link that asks."""
 
 
 class _Message(msgspec.Struct, array_like=True, gc=False, tag_field="tag"):
@@ -55,6 +57,8 @@ class Attached(_Message, tag=2):
     user_idp: str
     username: str
     display_name: str
+    features: tuple[str, ...] = ()
+    """What this relay can beyond the first relays of this version: `HISTORY`."""
 
 
 class Failed(_Message, tag=3):
@@ -205,6 +209,75 @@ class Forget(_Message, tag=21):
     room: str
 
 
+class VersionEntry(msgspec.Struct, array_like=True, gc=False):
+    """`cs3collab.types.Version`. New fields go to the end with a default."""
+
+    position: int
+    at: float
+    authors: list[str]
+    edits: int
+    name: str
+
+
+class Versions(_Message, tag=22):
+    """Up, request: what did the document say before? ``at`` (Unix seconds, 0: no question) asks for the position then."""
+
+    request: int
+    channel: int
+    at: float
+
+
+class VersionList(_Message, tag=23):
+    request: int
+    versions: list[VersionEntry]
+    position: int
+    horizon: int
+    found: int
+
+
+class ReadVersion(_Message, tag=24):
+    """Up, request: the file as it would have been after the edit at this position."""
+
+    request: int
+    channel: int
+    position: int
+
+
+class VersionContent(_Message, tag=25):
+    request: int
+    content: bytes
+
+
+class Restore(_Message, tag=26):
+    """Up, request: make the document say again what it said, as an edit of this user."""
+
+    request: int
+    channel: int
+    position: int
+
+
+class Restored(_Message, tag=27):
+    """Down: it is durable, at this position; not ``changed``: the document said so already."""
+
+    request: int
+    position: int
+    changed: bool
+
+
+class NameVersion(_Message, tag=28):
+    """Up, request: an empty name takes the name away."""
+
+    request: int
+    channel: int
+    position: int
+    name: str
+
+
+class VersionNamed(_Message, tag=29):
+    request: int
+    version: VersionEntry
+
+
 Message = (
     Attach
     | Attached
@@ -227,7 +300,17 @@ Message = (
     | Renewed
     | Closed
     | Forget
+    | Versions
+    | VersionList
+    | ReadVersion
+    | VersionContent
+    | Restore
+    | Restored
+    | NameVersion
+    | VersionNamed
 )
+Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed
+HistoryRequest = Versions | ReadVersion | Restore | NameVersion
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

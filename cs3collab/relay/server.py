@@ -15,6 +15,7 @@ from aiohttp import web
 from cs3collab import telemetry
 from cs3collab.errors import CollabError, InvalidInput, NotFound, Overloaded, ProtocolViolation
 from cs3collab.limits import Limits
+from cs3collab.relay import history
 from cs3collab.relay import protocol as p
 from cs3collab.relay.channel import OVERHEAD_BYTES
 from cs3collab.relay.outbound import link_outbound
@@ -136,6 +137,8 @@ class Connection:
                 self._answer(message.request, lambda: self._save(message))
             case p.Renew():
                 self._answer(message.request, lambda: self._renew(message))
+            case p.Versions() | p.ReadVersion() | p.Restore() | p.NameVersion():
+                self._recall(message)
             case p.Detach():
                 self._detach(message.channel)
             case p.Forget():
@@ -202,6 +205,7 @@ class Connection:
             seat.user.idp,
             seat.user.username,
             seat.user.display_name,
+            (p.HISTORY,),
         )
 
     def _outlet_for(self, room: Room) -> RoomOutlet:
@@ -282,17 +286,30 @@ class Connection:
             if self._unanswered_bytes <= self._limits.outbox_bytes:
                 self._room_for_more.set()
 
-    async def _save(self, message: p.Save) -> p.Message:
-        chair = self._chairs.get(message.channel)
-        if chair is None:
+    def _chair(self, channel: int) -> Chair:
+        if (chair := self._chairs.get(channel)) is None:
             raise NotFound("this channel is closed")
+        return chair
+
+    async def _save(self, message: p.Save) -> p.Message:
+        chair = self._chair(message.channel)
         result = await chair.room.save(chair.seat)
         return p.Saved(message.request, result.status, result.position, result.etag, result.message)
 
+    def _recall(self, message: p.HistoryRequest) -> None:
+        """A seat is not taken away from under a restore: its credential may have to write the file."""
+
+        async def work() -> p.Message:
+            chair = self._chair(message.channel)
+            return await history.answer(chair.room, chair.seat, message, self._limits)
+
+        task = self._answer(message.request, work)
+        if isinstance(message, p.Restore) and (chair := self._chairs.get(message.channel)) is not None:
+            chair.carrying.add(task)
+            task.add_done_callback(chair.carrying.discard)
+
     async def _renew(self, message: p.Renew) -> p.Message:
-        chair = self._chairs.get(message.channel)
-        if chair is None:
-            raise NotFound("this channel is closed")
+        chair = self._chair(message.channel)
         if message.kind != chair.credential.value.kind:
             raise InvalidInput("a credential is renewed by one of its kind")
         chair.credential.value = Credential(message.kind, message.secret, message.client_id)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from cs3collab import telemetry
 from cs3collab.errors import CollabError, NotAuthenticated, NotAuthorized, NotFound, Unavailable, UpdateRejected
 from cs3collab.limits import Limits
+from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
 from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
 from cs3collab.rooms.room import Room, SaveResult, Seat
-from cs3collab.types import Lineage, Role, RoomId, RoomStatus, SiteId
+from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, SiteId, Version
 from ystore.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Authority(Room):
         home: SiteId,
         document: Document,
         store: Log,
+        new_document: NewDocument,
         limits: Limits,
         service: Storage | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Authority(Room):
         )
         super().__init__(room_id, name=name, document=document, status=status, limits=limits)
         self.store = store
+        self.past = Past(room_id.type, store, new_document, limits)
         self._service = service
         self._departed: list[tuple[int, Storage]] = []
         self._last_append: asyncio.Future[int] | None = None
@@ -87,6 +90,7 @@ class Authority(Room):
             return self.store.position
         position = await self._make_durable(seat.outlet, update, seat.user.key)
         seat.last_edit = position
+        self.past.labels[seat.user.key] = seat.user.label
         telemetry.UPDATES.labels("accepted").inc()
         return position
 
@@ -144,6 +148,36 @@ class Authority(Room):
             await asyncio.wait([self._last_append])
         return await self.keeper.save(keep_version=True)
 
+    async def versions(self, seat: Seat, at: float = 0.0) -> History:
+        self.check_present(seat)
+        return await self.past.history(at)
+
+    async def version(self, seat: Seat, position: int) -> bytes:
+        self.check_present(seat)
+        return await self.past.content(position)
+
+    async def restore(self, seat: Seat, position: int) -> Restored:
+        self.check_editor(seat)
+        content = await self.past.content(position)
+        # What the worker has been made to say must get to the others and the disk, whether or not anybody still waits for it.
+        return await asyncio.shield(self.tasks.start(self._say_again(seat, content)))
+
+    async def _say_again(self, seat: Seat, content: bytes) -> Restored:
+        self.check_editor(seat)
+        update = await self.document.revise(content)
+        if update:
+            seat.last_edit = await self._make_durable(None, update, seat.user.key)
+            self.past.labels[seat.user.key] = seat.user.label
+        elif self._last_append is not None:
+            await asyncio.wait([self._last_append])
+        if self._refusals:
+            seat.last_edit = await self._heal()
+        return Restored(self.store.position, bool(update))
+
+    async def name_version(self, seat: Seat, name: str, position: int) -> Version:
+        self.check_editor(seat)
+        return await self.past.name(name, position)
+
     def writers(self) -> list[Storage]:
         """Best first: who made the latest unsaved edit, other editors, those who left unsaved edits, the service account."""
         editors = [(s.last_edit, s.number, s.backing.storage) for s in self.seats.values() if s.role is Role.EDITOR]
@@ -154,6 +188,8 @@ class Authority(Room):
     def left(self, seat: Seat) -> None:
         if seat.role is Role.EDITOR and seat.last_edit > self.status.saved_position:
             self._departed.append((seat.last_edit, seat.backing.storage))
+        if seat.last_edit:
+            self.tasks.start(self.past.introduce(seat.user))
         if not self.writers_present():
             self.tasks.start(self.keeper.finish())
 

@@ -75,6 +75,7 @@ class Opener:
             home=self.site,
             document=document,
             store=store,
+            new_document=self.new_document,
             limits=self.limits,
             service=self.service,
         )

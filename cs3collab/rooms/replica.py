@@ -14,7 +14,7 @@ from cs3collab.rooms.lib0 import decode_state_vector, lacks
 from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE
 from cs3collab.rooms.room import Held, Room, SaveResult, Seat, Snapshot
-from cs3collab.types import Lineage, Role, RoomId, RoomStatus
+from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, Version
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ class Channel(Protocol):
 
     def awareness(self, update: bytes) -> None: ...
     async def save(self) -> SaveResult: ...
+    async def versions(self, at: float) -> History: ...
+    async def version(self, position: int) -> bytes: ...
+    async def restore(self, position: int) -> Restored: ...
+    async def name_version(self, name: str, position: int) -> Version: ...
     def pending(self) -> list[bytes]:
         """Updates pushed and not yet acknowledged, in order."""
 
@@ -157,6 +161,26 @@ class Replica(Room):
     async def save(self, seat: Seat) -> SaveResult:
         result: SaveResult = await seat.backing.save()
         return result
+
+    async def versions(self, seat: Seat, at: float = 0.0) -> History:
+        self.check_present(seat)
+        history: History = await seat.backing.versions(at)
+        return history
+
+    async def version(self, seat: Seat, position: int) -> bytes:
+        self.check_present(seat)
+        content: bytes = await seat.backing.version(position)
+        return content
+
+    async def restore(self, seat: Seat, position: int) -> Restored:
+        self.check_editor(seat)
+        restored: Restored = await seat.backing.restore(position)
+        return restored
+
+    async def name_version(self, seat: Seat, name: str, position: int) -> Version:
+        self.check_editor(seat)
+        version: Version = await seat.backing.name_version(name, position)
+        return version
 
     def left(self, seat: Seat) -> None:
         seat.backing.close()

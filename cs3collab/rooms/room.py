@@ -15,7 +15,7 @@ from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import EMPTY_UPDATE
 from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE, Presence
-from cs3collab.types import Lineage, Role, RoomId, RoomStatus, User
+from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, User, Version
 
 log = logging.getLogger(__name__)
 _seat_numbers = count(REMOTE + 1)
@@ -186,12 +186,20 @@ class Room(ABC):
 
     def check(self, seat: Seat, update: bytes) -> None:
         """Raises `NotAuthorized` for viewers and `InvalidInput` past the size bound: the same rule at every hop."""
-        if seat.number not in self.seats:
-            raise NotAuthorized("you are no longer in this document", hint="open it again")
-        if seat.role < Role.EDITOR:
-            raise NotAuthorized(seat.reason or "you may read this document, but not edit it", hint="create a copy to edit it")
+        self.check_editor(seat)
         if len(update) > self.limits.update_bytes:
             raise InvalidInput(f"an edit of {len(update)} bytes", hint=f"at most {self.limits.update_bytes} bytes at once")
+
+    def check_present(self, seat: Seat) -> None:
+        """Raises `NotAuthorized` for those who may not even read: they have no seat."""
+        if seat.number not in self.seats:
+            raise NotAuthorized("you are no longer in this document", hint="open it again")
+
+    def check_editor(self, seat: Seat) -> None:
+        """Raises `NotAuthorized` for viewers: the same rule at every hop."""
+        self.check_present(seat)
+        if seat.role < Role.EDITOR:
+            raise NotAuthorized(seat.reason or "you may read this document, but not edit it", hint="create a copy to edit it")
 
     @abstractmethod
     async def submit(self, seat: Seat, update: bytes) -> int:
@@ -203,6 +211,25 @@ class Room(ABC):
     @abstractmethod
     async def save(self, seat: Seat) -> SaveResult:
         """Writes the file now (Ctrl+S)."""
+
+    @abstractmethod
+    async def versions(self, seat: Seat, at: float = 0.0) -> History:
+        """What the document said before, to those who may read it; `at` (Unix seconds) asks for the position at that time.
+
+        Raises `NotAuthorized`, `Unavailable`, `Unsupported` where the home site is too old to tell, `DeadlineExceeded`.
+        """
+
+    @abstractmethod
+    async def version(self, seat: Seat, position: int) -> bytes:
+        """The file as it would have been after the edit at `position`. Raises as `versions` does, `NotFound`, `Corrupt`."""
+
+    @abstractmethod
+    async def restore(self, seat: Seat, position: int) -> Restored:
+        """Makes the document say what it said at `position`: a new edit of this person. Raises as `version` and `check` do."""
+
+    @abstractmethod
+    async def name_version(self, seat: Seat, name: str, position: int) -> Version:
+        """Names what is at `position`, which keeps it; an empty `name` takes the name away. Raises as `restore` does."""
 
     @abstractmethod
     async def close(self) -> None: ...
