@@ -1,12 +1,14 @@
 """What writers of a store tried and were promised, held against what is in it."""
 
+import asyncio
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pycrdt import Doc, Map
 
-from ystore import Record, Store
+from ystore import Record, Store, StoreUnavailable
 from ystore.testing import update
 
 
@@ -69,3 +71,37 @@ def keys(updates: Iterable[bytes]) -> set[str]:
     for one in updates:
         doc.apply_update(one)
     return set(found)
+
+
+class Writer:
+    """Writes numbered updates to `store`, which changes from life to life, and keeps the books."""
+
+    def __init__(self, ledger: Ledger, first: int = 0, step: int = 1) -> None:
+        self.ledger = ledger
+        self.store: Store
+        self.noted = self.tried_notes = 0
+        self.refused = 0
+        self._numbers = itertools.count(first, step)
+
+    async def write(self, count: int) -> None:
+        """`count` at once. Raises what the store raised for one of them."""
+        results = await asyncio.gather(*(self._one() for _ in range(count)), return_exceptions=True)
+        for error in filter(None, results):
+            raise error
+
+    async def _one(self) -> None:
+        number, lineage = next(self._numbers), self.store.lineage
+        self.ledger.tried.add(number)
+        try:
+            position = await self.store.append(update(number), f"author {number}")
+        except StoreUnavailable:
+            self.refused += 1
+            raise
+        self.ledger.promise(lineage, position, number)
+
+    async def note(self) -> None:
+        """Counts up what is noted."""
+        self.tried_notes += 1
+        number = self.tried_notes
+        await self.store.set_meta({"n": str(number)})
+        self.noted = number
