@@ -11,14 +11,17 @@ from ystore.errors import (
     StoreCorrupt,
     StoreError,
     StoreLocked,
+    StoreNewer,
     StoreOverloaded,
     StoreUnavailable,
 )
+from ystore.history import Base, Retention, Version
 from ystore.journal import Journal
 from ystore.record import Record
 from ystore.store import Status, Store, Tuning
 
 __all__ = [
+    "Base",
     "BlobConflict",
     "BlobNotFound",
     "BlobStore",
@@ -30,13 +33,16 @@ __all__ = [
     "PositionGone",
     "Record",
     "Report",
+    "Retention",
     "Status",
     "Store",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",
     "StoreLocked",
+    "StoreNewer",
     "StoreOverloaded",
     "StoreUnavailable",
     "Tuning",
+    "Version",
 ]

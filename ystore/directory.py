@@ -23,13 +23,16 @@ from pathlib import Path
 from ystore import manifest as manifests
 from ystore import record as records
 from ystore import segment
+from ystore.covers import Covers
 from ystore.errors import StoreCorrupt, StoreLocked, StoreUnavailable
 from ystore.failpoints import hit
 from ystore.files import Files
+from ystore.history import Mark, Named
 from ystore.journal import LogFile
 from ystore.manifest import Manifest
 from ystore.record import Record
 from ystore.segment import Info
+from ystore.snapshot import covered_by
 
 QUARANTINE_FILES = 64
 QUARANTINE_BYTES = 16 * 2**20
@@ -150,6 +153,13 @@ class Directory:
         self.files.write_atomic(self.root / "manifest", manifests.encode(manifest))
         self.manifest = manifest
 
+    def find_names(self, infos: list[Info]) -> None:
+        """Names of versions that were lost with a manifest, from the states that were kept for them."""
+        known = {(named.position, named.at) for named in self.manifest.names}
+        found = [Named(i.last, i.at, i.label, 0) for i in infos if i.label and (i.last, i.at) not in known]
+        if found:
+            self.save_manifest(self.manifest.knowing(found))
+
     def tidy(self) -> None:
         """Finishes what a crash interrupted: temporary files go, data of other lineages moves to ``old``."""
         self.files.make_dir(self.data)
@@ -233,10 +243,10 @@ class Directory:
 
     def _sealed(self) -> list[Info]:
         found = []
-        for path in sorted(self.data.glob(f"*{segment.SEGMENT}")) + sorted(self.data.glob(f"*{segment.SNAPSHOT}")):
+        for path in self._objects():
             try:
                 data = self.files.read(path)
-                info = _checked(path.name, data)
+                info = _timed(_checked(path.name, data), data)
             except StoreCorrupt as error:
                 self.report.notes.append(str(error))
                 found += self._mend(path, data)
@@ -261,13 +271,16 @@ class Directory:
         self.files.unlink(path)
         return found
 
-    def inventory(self) -> tuple[set[str], set[str]]:
-        """Names of the sound sealed objects here, and of those that they make needless."""
+    def _objects(self) -> list[Path]:
+        return [path for kind in segment.SEALED for path in sorted(self.data.glob(f"*{kind}"))]
+
+    def lacking(self, names: set[str]) -> set[str]:
+        """Those of `names` of which there is no sound object here, and which none that is here makes needless."""
         found = []
-        for path in [*self.data.glob(f"*{segment.SEGMENT}"), *self.data.glob(f"*{segment.SNAPSHOT}")]:
+        for path in self._objects():
             with contextlib.suppress(StoreCorrupt):
                 found.append(_checked(path.name, self.files.read(path)))
-        return {info.name for info in found}, segment.replaced(found)
+        return names - {info.name for info in found} - segment.replaced(found, names)
 
     def restore(self, name: str, data: bytes) -> bool:
         """Takes an object from a blob store, in place of none or of a damaged one. False if ours is no worse."""
@@ -297,7 +310,10 @@ class Directory:
             return None
         found = [replace(r, position=after + n) for n, r in enumerate(rest, 1)]
         name = self.new_name(after + 1) + segment.SEGMENT
-        moved, packed = pack_segment(name, self.manifest.lineage, found, info.covers | {info.name})
+        moved, packed = pack_segment(name, self.manifest.lineage, found, covered_by([info]))
+        to = {(old.position, old.at): new.position for old, new in zip(rest, found, strict=True)}
+        if (manifest := self.manifest.moved(to)) != self.manifest:
+            self.save_manifest(manifest)
         self.put(moved, packed)
         self.files.unlink(self.path(info))
         return moved
@@ -337,6 +353,12 @@ class Directory:
         for record, _ in records.read(segment.unpack(info.name, self.files.read(self.path(info)))):
             yield record
 
+    def outline(self, file: Info | LogFile) -> Iterator[Mark]:
+        """The records of a file without their updates."""
+        if isinstance(file, LogFile):
+            return (Mark(r.position, r.at, r.author) for r in self.read_log(file))
+        return map(Mark._make, records.outline(segment.unpack(file.name, self.files.read(self.path(file)))))
+
     def read_snapshot(self, info: Info) -> bytes:
         return segment.unpack(info.name, self.files.read(self.path(info)))
 
@@ -364,11 +386,24 @@ class Directory:
 
 def _checked(name: str, data: bytes) -> Info:
     info = segment.read_info(name, data)
-    segment.unpack(name, data)
+    segment.check(name, data)
     return info
 
 
-def pack_segment(name: str, lineage: str, found: list[Record], covers: frozenset[str] = frozenset()) -> tuple[Info, bytes]:
-    """Header and bytes of a sealed segment with these records, at least one."""
-    info = Info(name, lineage, found[0].position, found[-1].position, len(found), covers)
-    return info, segment.pack(info, b"".join(map(records.encode, found)))
+def _timed(info: Info, data: bytes) -> Info:
+    """Format 1 did not note the time of the newest record."""
+    if not info.is_segment or info.newest is not None:
+        return info
+    return replace(info, newest=max(at for _, at, _ in records.outline(segment.unpack(info.name, data))))
+
+
+def pack_segment(
+    name: str, lineage: str, found: list[Record], covers: Covers | None = None, sealed: float | None = None
+) -> tuple[Info, bytes]:
+    """Header and bytes of a segment with these records, at least one; `sealed` (Unix seconds) is now unless it is given."""
+    first, last, newest = found[0].position, found[-1].position, max(record.at for record in found)
+    sealed = time.time() if sealed is None else sealed
+    info = Info(name, lineage, first, last, len(found), covers or Covers(), newest, sealed=sealed)
+    payload = b"".join(map(records.encode, found))
+    packed = segment.pack(info, payload)
+    return replace(info, size=len(packed), raw=len(payload)), packed

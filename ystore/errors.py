@@ -6,6 +6,7 @@
   ``StoreUnavailable``   the disk or the blob store refuses: nothing was acknowledged, try again later
     ``StoreOverloaded``  too many bytes wait for the disk
   ``StoreCorrupt``       bytes on disk are not what was written, and there is no good copy
+  ``StoreNewer``         written by a later version in a format this one cannot read; nothing was touched
   ``PoisonedRecord``     an update that cannot be replayed; names its position and author
   ``PositionGone``       a position beyond the log, or one that compaction has dropped (also LookupError)
 ``BlobNotFound`` (KeyError), ``BlobConflict``: what a `ystore.blobs.BlobStore` raises
@@ -39,6 +40,9 @@ class StoreOverloaded(StoreUnavailable): ...
 
 
 class StoreCorrupt(StoreError): ...
+
+
+class StoreNewer(StoreError): ...
 
 
 class PoisonedRecord(StoreError):

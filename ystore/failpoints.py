@@ -30,6 +30,8 @@ NAMES = (
     "reset.before",
     "reset.manifest.after",
     "reset.after",
+    "compact.pin.after",
+    "compact.horizon.after",
     "compact.snapshot.after",
     "compact.drop.before",
     "compact.drop.after",

@@ -94,6 +94,19 @@ def read(data: bytes) -> Iterator[tuple[Record, int]]:
         yield found
 
 
+def outline(data: bytes) -> Iterator[tuple[int, float, str]]:
+    """Position, time and author of each record in bytes that are known to be sound: much faster than `read`."""
+    offset, authors = 0, dict[bytes, str]()
+    while offset < len(data):
+        _, _, length, position, at, author_length, _ = _HEAD.unpack_from(data, offset)
+        offset += _HEAD.size
+        name = data[offset : offset + author_length]
+        if (author := authors.get(name)) is None:
+            author = authors[name] = name.decode()
+        yield position, at, author
+        offset += length
+
+
 def scan(data: bytes) -> Scan:
     """The good prefix of a log, and whether what follows it is a torn write or damage."""
     records, good_end = [], 0

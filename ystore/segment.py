@@ -1,4 +1,4 @@
-"""Sealed objects: compressed segments of records, and snapshots. The same bytes on disk and in a blob store. Pure.
+"""Sealed objects: compressed segments of records, and states. The same bytes on disk and in a blob store. Pure.
 
 An object never changes. It names what it ``covers``: objects whose content it holds, which a reader then leaves out.
 The union of all objects that no other covers is the document, whoever wrote them: after a split brain no agreement is needed.
@@ -7,38 +7,81 @@ The union of all objects that no other covers is the document, whoever wrote the
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import google_crc32c
 import zstandard
 
+from ystore import covers as cover
 from ystore import record as records
+from ystore.covers import Covers
 from ystore.errors import StoreCorrupt
 from ystore.record import Record
 
-MAGIC = b"YsO\x01"
-_FRAME = struct.Struct("<4sIIIQ")
-"""magic, CRC32C of header, bytes of header, CRC32C of payload, bytes of payload."""
-LOG, SEGMENT, SNAPSHOT = ".ylog", ".yseg", ".ysnap"
+MAGIC = b"YsO"
+FORMAT = 2
+_FRAME = struct.Struct("<3sBIIIQ")
+"""magic, format, CRC32C of header, bytes of header, CRC32C of payload, bytes of payload."""
+LOG, SEGMENT, SNAPSHOT, HORIZON, PIN = ".ylog", ".yseg", ".ysnap", ".yhor", ".ypin"
+SEALED = (SEGMENT, PIN, HORIZON, SNAPSHOT)
+"""In the order in which they must reach a blob store."""
+_KINDS = {SEGMENT: "segment", SNAPSHOT: "snapshot", HORIZON: "horizon", PIN: "pin"}
 _LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a header says. ``name`` is the file's; ``first`` and ``last`` are positions; a snapshot holds all up to ``last``."""
+    """What a header says. ``name`` is the file's; ``first`` and ``last`` are positions.
+
+    A segment holds records. The others hold a state: all up to ``last``. A snapshot is there to be opened from; a horizon is
+    where the history begins, for it stands for the segments that were dropped; a pin is kept for its position alone.
+    """
 
     name: str
     lineage: str
     first: int
     last: int
     count: int
-    covers: frozenset[str] = frozenset()
+    covers: Covers = field(default_factory=Covers)
+    newest: float | None = None
+    """Greatest time (Unix seconds) of the records of a segment, or up to a horizon; None if nobody noted it."""
+    at: float = 0.0
+    """Of a horizon or a pin: the time of the record at ``last``."""
+    sealed: float | None = None
+    """Of a segment: when the last of its records was sealed; None if nobody noted it."""
+    label: str = ""
+    """Of a pin: the name it was kept for."""
+    horizon: int = 0
+    """Of a snapshot: where the history began when it was written."""
+    size: int = field(default=0, compare=False)
+    """Bytes of the whole object."""
+    raw: int = field(default=0, compare=False)
+    """Bytes of its payload; 0 if nobody noted it."""
+
+    @property
+    def kind(self) -> str:
+        return "." + self.name.rpartition(".")[2]
+
+    @property
+    def dated(self) -> float:
+        """When its last record came, for retention: what is written now is not old, whatever time it was given."""
+        return math.inf if self.sealed is None else max(self.sealed, self.newest or 0.0)
+
+    @property
+    def is_segment(self) -> bool:
+        return self.kind == SEGMENT
 
     @property
     def is_snapshot(self) -> bool:
-        return self.name.endswith(SNAPSHOT)
+        return self.kind == SNAPSHOT
+
+    @property
+    def is_kept(self) -> bool:
+        """Holds the state at exactly ``last``, for those who ask for it."""
+        return self.kind in (HORIZON, PIN)
 
 
 def stem(first: int, writer: str, sequence: int) -> str:
@@ -52,18 +95,19 @@ def first_of(name: str) -> int:
 
 
 def pack(info: Info, payload: bytes) -> bytes:
-    header = json.dumps(
-        {
-            "kind": "snapshot" if info.is_snapshot else "segment",
-            "lineage": info.lineage,
-            "first": info.first,
-            "last": info.last,
-            "count": info.count,
-            "covers": sorted(info.covers),
-        }
-    ).encode()
+    fields = {
+        "kind": _KINDS[info.kind],
+        "lineage": info.lineage,
+        "first": info.first,
+        "last": info.last,
+        "count": info.count,
+        "raw": len(payload),
+        "covers": cover.to_json(info.covers),
+    }
+    told = {"newest": info.newest, "at": info.at, "sealed": info.sealed, "label": info.label, "horizon": info.horizon}
+    header = json.dumps({**fields, **{key: value for key, value in told.items() if value is not None}}).encode()
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(payload)
-    frame = _FRAME.pack(MAGIC, google_crc32c.value(header), len(header), google_crc32c.value(packed), len(packed))
+    frame = _FRAME.pack(MAGIC, FORMAT, google_crc32c.value(header), len(header), google_crc32c.value(packed), len(packed))
     return b"".join((frame, header, packed))
 
 
@@ -71,14 +115,34 @@ def read_info(name: str, data: bytes) -> Info:
     """The header of an object; `data` may end after it. Raises `StoreCorrupt`."""
     header, _, _ = _split(name, data)
     fields = json.loads(header)
-    return Info(name, fields["lineage"], fields["first"], fields["last"], fields["count"], frozenset(fields["covers"]))
+    return Info(
+        name,
+        fields["lineage"],
+        fields["first"],
+        fields["last"],
+        fields["count"],
+        cover.from_json(fields["covers"]),
+        fields.get("newest"),
+        fields.get("at", 0.0),
+        fields.get("sealed"),
+        fields.get("label", ""),
+        fields.get("horizon", 0),
+        _FRAME.size + len(header) + _FRAME.unpack_from(data)[5],
+        fields.get("raw", 0),
+    )
+
+
+def check(name: str, data: bytes) -> bytes:
+    """The payload as stored. Raises `StoreCorrupt` unless every byte is as it was written."""
+    _, crc, packed = _split(name, data)
+    if len(packed) != _FRAME.unpack_from(data)[5] or google_crc32c.value(packed) != crc:
+        raise StoreCorrupt(f"{name} is damaged")
+    return packed
 
 
 def unpack(name: str, data: bytes) -> bytes:
     """The payload. Raises `StoreCorrupt` unless every byte is as it was written."""
-    _, crc, packed = _split(name, data)
-    if len(packed) != _FRAME.unpack_from(data)[4] or google_crc32c.value(packed) != crc:
-        raise StoreCorrupt(f"{name} is damaged")
+    packed = check(name, data)
     try:
         return zstandard.ZstdDecompressor().decompress(packed)
     except zstandard.ZstdError as error:
@@ -115,38 +179,77 @@ def salvage(name: str, data: bytes) -> list[Record]:
 def _split(name: str, data: bytes) -> tuple[bytes, int, bytes]:
     if len(data) < _FRAME.size:
         raise StoreCorrupt(f"{name} is too short")
-    magic, header_crc, header_length, crc, _ = _FRAME.unpack_from(data)
+    magic, written, header_crc, header_length, crc, _ = _FRAME.unpack_from(data)
     header = data[_FRAME.size : _FRAME.size + header_length]
     if magic != MAGIC or len(header) != header_length or google_crc32c.value(header) != header_crc:
+        raise StoreCorrupt(f"{name} is damaged")
+    if not 1 <= written <= FORMAT:
         raise StoreCorrupt(f"{name} is damaged, or of a format this version cannot read")
     return header, crc, data[_FRAME.size + header_length :]
 
 
 def live(infos: Iterable[Info]) -> list[Info]:
-    """What makes up the document: snapshots first, then segments, by position."""
+    """What makes up the document: states first, then segments, by position."""
     infos = list(infos)
-    covered = {name for info in infos for name in info.covers}
-    return sorted((i for i in infos if i.name not in covered), key=lambda i: (not i.is_snapshot, i.first, i.name))
+    covered = cover.union(info.covers for info in infos)
+    return sorted((i for i in infos if i.name not in covered), key=lambda i: (i.is_segment, i.first, i.name))
 
 
-def replaced(infos: Iterable[Info]) -> set[str]:
-    """Names nobody needs any more: snapshots under another snapshot, and segments rewritten into another segment."""
+_MADE_NEEDLESS = {SNAPSHOT: (SNAPSHOT,), SEGMENT: (SEGMENT,), HORIZON: (SEGMENT, HORIZON), PIN: ()}
+
+
+def replaced(infos: Iterable[Info], names: Iterable[str] | None = None) -> set[str]:
+    """Which of `names` (default: their own) nobody needs any more.
+
+    Snapshots under another snapshot, segments rewritten into another segment, and what is behind a horizon.
+    """
     infos = list(infos)
-    return {name for info in infos for name in info.covers if name.endswith(SNAPSHOT if info.is_snapshot else SEGMENT)}
+    names = {info.name for info in infos} if names is None else set(names)
+    by_kind = {kind: cover.union(i.covers for i in infos if i.kind == kind) for kind in SEALED}
+    return {name for name in names if any(name.endswith(_MADE_NEEDLESS[kind]) and name in by_kind[kind] for kind in SEALED)}
 
 
 def history(infos: Iterable[Info]) -> list[Info]:
-    """Segments that hold records nobody rewrote into another segment, by position."""
+    """Segments that hold records which are in no other and behind no horizon, by position."""
     infos = list(infos)
-    rewritten = {name for info in infos if not info.is_snapshot for name in info.covers}
-    return sorted((i for i in infos if not i.is_snapshot and i.name not in rewritten), key=lambda i: (i.first, i.name))
+    gone = cover.union(i.covers for i in infos if i.kind in (SEGMENT, HORIZON))
+    return sorted((i for i in infos if i.is_segment and i.name not in gone), key=lambda i: (i.first, i.name))
+
+
+def horizon(infos: Iterable[Info]) -> int:
+    """The lowest position whose state can be told from these, pins aside.
+
+    Where a snapshot tells of a horizon that was lost, it is itself the earliest state.
+    """
+    infos = list(infos)
+    lowest = max((i.last for i in infos if i.kind == HORIZON), default=0)
+    return max((i.last for i in infos if i.horizon > lowest), default=lowest)
+
+
+def state_at(infos: Iterable[Info], position: int) -> list[Info] | None:
+    """What has the state at `position`, states first; of segments only the records up to it count. None if it is not kept."""
+    infos = list(infos)
+    if position < horizon(infos):
+        return sorted((i for i in infos if i.is_kept and i.last == position), key=lambda i: i.name)[:1] or None
+    past = history(infos)
+    states = [i for i in infos if i.last <= position and (i.kind == HORIZON or (i.is_snapshot and not _is_displaced(i, past)))]
+    return live([*states, *(i for i in past if i.last <= position)]) + [i for i in past if i.first <= position < i.last]
+
+
+def _is_displaced(state: Info, past: Iterable[Info]) -> bool:
+    """Records in it were given later positions."""
+    return any(i.first > state.last and i.covers.meets(state.covers) for i in past)
 
 
 def divergent(infos: Iterable[Info]) -> list[Info]:
-    """Segments whose positions another segment also gave out. The longest branch keeps its positions."""
+    """Segments whose positions another segment also gave out, or one behind a horizon. The longest branch keeps its own."""
+    infos = list(infos)
+    horizons = [i for i in infos if i.kind == HORIZON]
+    begin = max((i.last for i in horizons), default=0)
     kept_to, out = 0, []
     for info in sorted(history(infos), key=lambda i: (i.first, -i.last, i.name)):
-        if info.first <= kept_to:
+        foreign = info.first <= begin and not any(i.covers.meets(info.covers) for i in horizons)
+        if info.first <= kept_to or foreign:
             out.append(info)
         else:
             kept_to = info.last

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
+from ystore import history, segment
 from ystore import manifest as manifests
-from ystore import segment
 from ystore.blobs import BlobStore
+from ystore.covers import union
 from ystore.directory import Directory
 from ystore.errors import BlobConflict, BlobNotFound, StoreCorrupt, StoreUnavailable
 from ystore.failpoints import hit
@@ -92,8 +93,8 @@ class Shipper:
             place.report.notes.append(f"what other writers stored could not all be fetched: {error.message}")
 
     async def _newest_notes(self, names: list[str], mine: Manifest) -> Manifest:
-        """Of a split brain's notes those changed most often win; floors are kept."""
-        floor = mine.floor
+        """Of a split brain's notes those changed most often win; floors and names of versions are kept."""
+        floor, named = mine.floor, [mine.names]
         self._notes = {name for name in names if name.startswith(f"{mine.prefix}meta-")}
         for name in sorted(self._notes):
             try:
@@ -102,15 +103,16 @@ class Shipper:
                 self._place.report.notes.append(f"{name}: {error}")
                 continue
             floor = max(floor, found.floor)
-            if found.lineage == mine.lineage and found.revision > mine.revision:
-                mine = found
-        return mine.above(floor)
+            if found.lineage == mine.lineage:
+                named.append(found.names)
+                mine = max(mine, found, key=lambda m: m.revision)
+        return mine.above(floor).knowing(history.merged(*named))
 
     async def _complete(self, names: list[str]) -> None:
         place, prefix = self._place, self._place.manifest.prefix
         there = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-        self._shipped = {name for name in there if name.endswith((segment.SEGMENT, segment.SNAPSHOT))}
-        sound, needless = await self._journal.disk(place.inventory)
+        self._shipped = {name for name in there if name.endswith(segment.SEALED)}
+        lacking = await self._journal.disk(place.lacking, self._shipped)
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def bring(name: str) -> None:
@@ -119,7 +121,7 @@ class Shipper:
             if await self._journal.disk(place.restore, name, data):
                 place.report.restored += 1
 
-        await asyncio.gather(*(bring(name) for name in sorted(self._shipped - sound - needless)))
+        await asyncio.gather(*(bring(name) for name in sorted(lacking)))
 
     async def ship(self, infos: Iterable[Info]) -> None:
         """Puts what the blob store lacks of these and the notes, deletes what they replace. Raises `StoreUnavailable`."""
@@ -127,7 +129,7 @@ class Shipper:
         prefix = self._place.manifest.prefix
         if self._shipped is None:
             names = await _ask(self._blobs.list(prefix), CALL_TIMEOUT_S)
-            self._shipped = {n.removeprefix(prefix) for n in names if n.endswith((segment.SEGMENT, segment.SNAPSHOT))}
+            self._shipped = {n.removeprefix(prefix) for n in names if n.endswith(segment.SEALED)}
         for info in infos:
             if info.name not in self._shipped:
                 await self._ship_one(info, prefix)
@@ -168,9 +170,13 @@ class Shipper:
 
     async def _drop(self, infos: list[Info], prefix: str) -> None:
         """Deletes what compaction made needless, once its substitute was read back from the blob store."""
-        covered = frozenset[str]().union(*(info.covers for info in infos if info.name in self.shipped))
-        gone = covered & self.shipped - {info.name for info in infos}
-        lost = [info.name for info in infos if info.covers & gone and not await self._is_kept(info, prefix)]
+        idle = self.shipped - {info.name for info in infos}
+        if not idle:
+            return
+        covered = union(info.covers for info in infos if info.name in self.shipped)
+        gone = {name for name in idle if name in covered}
+        standing = [info for info in infos if any(name in info.covers for name in gone)]
+        lost = [info.name for info in standing if not await self._is_kept(info, prefix)]
         if lost:
             self._shipped = set(self.shipped - set(lost))
             raise StoreUnavailable(f"the blob store did not keep what it was given: {', '.join(lost)}")

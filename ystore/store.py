@@ -9,22 +9,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from ystore import history, segment, snapshot
 from ystore import record as records
-from ystore import segment, snapshot
 from ystore.blobs import BlobStore
-from ystore.directory import Directory, Report, pack_segment
+from ystore.compaction import Compaction
+from ystore.contents import Contents
+from ystore.directory import Directory, Report
 from ystore.errors import PositionGone, StoreClosed, StoreError, StoreUnavailable
-from ystore.failpoints import hit
-from ystore.journal import Journal, Log, LogFile, finished
+from ystore.history import Base, Retention, Version
+from ystore.journal import Journal
+from ystore.manifest import Manifest
 from ystore.record import Record
-from ystore.segment import Info
 from ystore.shipping import Shipper
-from ystore.snapshot import Item
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,13 @@ class Tuning:
     """A log file larger than this is sealed, also when nothing is being shipped."""
     compact_at: int = 64
     """Segments behind the snapshot before it is renewed: bounds what opening replays."""
-    merge_bytes: int = 64 * 2**20
-    """Segments are rewritten into one up to this size, for that is done in memory."""
     retry_s: float = 0.5
     retry_max_s: float = 30.0
     flush_s: float = 10.0
 
 
 DEFAULT = Tuning()
+KEEP = Retention()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +62,24 @@ class Store:
     """Open one with `Store.open`; it belongs to the event loop that opened it. Also an async context manager."""
 
     def __init__(
-        self, place: Directory, journal: Journal, *, owns_journal: bool, shipper: Shipper | None, tuning: Tuning
+        self,
+        contents: Contents,
+        *,
+        owns_journal: bool,
+        shipper: Shipper | None,
+        tuning: Tuning,
+        retention: Retention,
     ) -> None:
-        self._place = place
-        self._journal = journal
+        self._contents = contents
+        self._place = contents.place
+        self._journal = contents.journal
         self._owns_journal = owns_journal
         self._shipper = shipper
         self._tuning = tuning
-        self._logs: list[LogFile] = []
-        self._sealed: list[Info] = []
-        self._log = self._begin(0)
-        self._objects = asyncio.Lock()
-        """Held while objects are sealed, dropped or read, so that none goes away under a reader."""
-        self._compacting = asyncio.Lock()
+        self._compaction = Compaction(contents, retention, tuning.compact_at)
         self._shipping = asyncio.Lock()
         self._wake = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
-        self._compact_at = tuning.compact_at
         self._problem = ""
         self._closed = False
         self._resetting = False
@@ -91,10 +92,12 @@ class Store:
         journal: Journal | None = None,
         *,
         tuning: Tuning = DEFAULT,
+        retention: Retention = KEEP,
     ) -> Store:
         """Snapshot and tail, from `directory`, completed from `blobs`; `report` says what was put right.
 
-        One directory and one `blobs` per document; one `journal` may serve many stores. Raises `StoreLocked` if another store
+        One directory and one `blobs` per document; one `journal` may serve many stores; `retention` says what of the history
+        compaction may drop. Raises `StoreLocked` if another store
         has the directory, `StoreUnavailable` if the disk refuses, or if the directory is empty and `blobs` cannot be asked.
         """
         owned = journal is None
@@ -103,7 +106,8 @@ class Store:
             place = await _held(journal, Path(directory))
             try:
                 shipper = Shipper(blobs, place, journal) if blobs is not None else None
-                store = cls(place, journal, owns_journal=owned, shipper=shipper, tuning=tuning)
+                contents = Contents(place, journal)
+                store = cls(contents, owns_journal=owned, shipper=shipper, tuning=tuning, retention=retention)
                 await store._start()
             except BaseException:
                 place.release()
@@ -122,8 +126,7 @@ class Store:
         if place.is_new:
             await self._journal.disk(place.begin_new)
         await self._journal.disk(place.tidy)
-        self._logs, self._sealed = await self._journal.disk(place.scan)
-        last = max([*(f.last for f in self._logs), *(i.last for i in self._sealed), 0])
+        last = await self._contents.find()
         if place.recovered:
             await self._journal.disk(place.end_recovery, last + segment.LOST_TAIL if last else 0)
         if not last and (place.recovered or place.manifest.floor):
@@ -131,34 +134,12 @@ class Store:
             await self._journal.disk(place.reset)
             if self._shipper is not None:
                 self._shipper.forget()
-        last = await self._settle(max(last, place.manifest.floor))
-        self._log = self._begin(last)
+        await self._contents.settle(max(last, place.manifest.floor))
+        await self._journal.disk(place.find_names, self._contents.sealed)
         for note in place.report.notes:
             log.warning("%s: %s", place.root.name, note)
         self._keeping = asyncio.create_task(self._keep())
         self._wake.set()
-
-    async def _settle(self, last: int) -> int:
-        """After a split brain two writers gave out the same positions: the shorter branch gets new ones."""
-        divergent = segment.divergent(self._sealed)
-        kept = [i for i in segment.history(self._sealed) if i not in divergent]
-        for info in divergent:
-            moved = await self._journal.disk(self._place.renumber, info, last, kept)
-            if moved is None:
-                continue
-            self._sealed = [i for i in self._sealed if i.name != info.name] + [moved]
-            self._place.report.notes.append(
-                f"positions {info.first} to {info.last} of another writer are now up to {moved.last}"
-            )
-            last = moved.last
-        return last
-
-    def _begin(self, position: int) -> Log:
-        return Log(self._journal, position, self._new_log, lambda file: self._logs.append(file))
-
-    def _new_log(self, first: int) -> Path:
-        self._place.files.make_dir(self._place.data)
-        return self._place.data / f"{self._place.new_name(first)}{segment.LOG}"
 
     async def __aenter__(self) -> Store:
         return self
@@ -173,7 +154,12 @@ class Store:
     @property
     def position(self) -> int:
         """The last durable position. Positions grow, but may leave gaps where the disk lost or refused something."""
-        return self._log.position
+        return self._contents.log.position
+
+    @property
+    def horizon(self) -> int:
+        """The lowest position that `load` can still give, 0 if all; versions with a name and the base may be older."""
+        return self._contents.horizon
 
     @property
     def meta(self) -> Mapping[str, str]:
@@ -193,7 +179,7 @@ class Store:
         if self._shipper is None:
             return 0
         there = self._shipper.shipped
-        waiting = [f.first for f in self._files()] + [i.first for i in segment.history(self._sealed) if i.name not in there]
+        waiting = [file.first for file in self._contents.files()] + self._compaction.waiting(there)
         return min(waiting) - 1 if waiting else self.position
 
     async def append(self, update: bytes, author: str = "", at: float | None = None) -> int:
@@ -207,99 +193,130 @@ class Store:
             raise StoreUnavailable(
                 "the history is being replaced", hint="an update belongs to one lineage: ask for the new one"
             )
-        encoded = records.encode(Record(self._log.next, author, time.time() if at is None else at, update))
-        done = self._log.submit(encoded)
+        current = self._contents.log
+        encoded = records.encode(Record(current.next, author, time.time() if at is None else at, update))
+        done = current.submit(encoded)
         position = await done
         self._wake.set()
         return position
 
     async def updates(self) -> AsyncIterator[bytes]:
         """The content as it is at the first step: snapshots, then what came after them in order of position."""
-        for item in await self._content():
+        self._check()
+        for item in await self._contents.now():
             yield item.update
 
     async def records(self, after: int = 0) -> AsyncIterator[Record]:
-        """Every update ever appended to this lineage, past position `after`, with its author and time, in order."""
+        """Every update of this lineage past position `after` that retention left, with its author and time, in order."""
         while True:
-            async with self._objects:
-                self._check()
-                everything: list[Info | LogFile] = [*segment.history(self._sealed), *self._files()]
-                found = [file for file in everything if file.last > after]
-                if not found:
-                    return
-                file = min(found, key=lambda f: f.first)
-                batch = await self._journal.disk(self._read, file)
+            self._check()
+            batch, reached = await self._contents.next_records(after)
+            if reached == after:
+                return
             for record in batch:
-                if record.position > after:
-                    yield record
-            after = file.last
+                yield record
+            after = reached
 
     async def load(self, position: int | None = None) -> bytes:
         """One Y update with the content as of `position` (default: now), pending updates included; decoded in a child process.
 
-        Raises `PositionGone`, `PoisonedRecord`, `StoreUnavailable`.
+        Raises `PositionGone` for what never was and what retention dropped, `PoisonedRecord`, `StoreUnavailable`.
         """
-        if position is None:
-            items = await self._content()
-        else:
-            if not 0 <= position <= self.position:
-                raise PositionGone(f"there is no position {position}", hint=f"the log ends at {self.position}")
-            items = await self._content_at(position)
+        self._check()
+        items = await (self._contents.now() if position is None else self._contents.at(position))
         return items[0].update if len(items) == 1 else await snapshot.squash(items)
 
-    async def _content(self) -> list[Item]:
-        async with self._objects:
-            self._check()
-            return await self._journal.disk(self._items, segment.live(self._sealed), self._files())
+    async def versions(self, gap_s: float = 600.0) -> list[Version]:
+        """What can be loaded and is worth a line in a list, by position: named versions, and automatic ones.
 
-    async def _content_at(self, position: int) -> list[Item]:
-        async with self._objects:
-            self._check()
-            base = snapshot.base_for(self._sealed, position)
-            start = base.last if base else 0
-            segments = [i for i in segment.history(self._sealed) if start < i.last and i.first <= position]
-            items = await self._journal.disk(self._items, [*([base] if base else []), *segments], self._files())
-        return [item for item in items if item.record is None or start < item.record.position <= position]
+        An automatic one ends where nobody edited for `gap_s` seconds or where the day (UTC) changes; the horizon is one, too.
+        """
+        self._check()
+        return await self._contents.versions(self._place.manifest.names, gap_s)
 
-    def _items(self, infos: list[Info], files: list[LogFile]) -> list[Item]:
-        items: list[Item] = []
-        everything: list[Info | LogFile] = [*infos, *files]
-        for file in everything:
-            if isinstance(file, Info) and file.is_snapshot:
-                items.append(Item(self._place.read_snapshot(file)))
-            else:
-                items += [Item(record.update, record) for record in self._read(file)]
-        return items
+    async def name_version(self, name: str, position: int | None = None) -> Version:
+        """Names the state at `position` (default: now), durably; it is then kept whatever retention says. "" takes a name away.
 
-    def _read(self, file: Info | LogFile) -> list[Record]:
-        return list(self._place.read_log(file) if isinstance(file, LogFile) else self._place.read_segment(file))
+        Raises `PositionGone`, ValueError for a name that another position has or that is no line of text.
+        """
+        self._check()
+        name = history.checked_name(name)
+        mark = await self._contents.mark_of(self.position if position is None else position)
 
-    def _files(self) -> list[LogFile]:
-        """Log files with their durable part, the one being written last."""
-        current = self._log.file
-        return [*self._logs, *([current] if current is not None and current.count else [])]
+        def named(manifest: Manifest) -> Manifest:
+            self._check_kept(mark.position)
+            if name and any(n.name == name and n.position != mark.position for n in manifest.names):
+                raise ValueError(f"another version has the name {name!r}")
+            return manifest.named(mark.position, mark.at, name)
+
+        await self._note(named)
+        found = await self.versions()
+        return next((v for v in found if v.position == mark.position), Version(mark.position, mark.at, (), 0))
+
+    async def position_at(self, at: float) -> int:
+        """The last position of which no record up to it is later than `at` (Unix seconds); 0 if there is none."""
+        self._check()
+        return await self._contents.position_at(at)
+
+    @property
+    def saved(self) -> Base | None:
+        """What `set_base` noted last."""
+        return self._place.manifest.base
+
+    async def base(self) -> bytes | None:
+        """The Y state that was last saved elsewhere, as one update, for a merge. None if there is none, or it was lost.
+
+        Raises as `load`.
+        """
+        self._check()
+        base = self._place.manifest.base
+        if base is None:
+            return None
+        try:
+            mark = await self._contents.mark_of(base.position)
+            return await self.load(base.position) if (mark.position, mark.at) == (base.position, base.at) else None
+        except PositionGone:
+            return None
+
+    async def set_base(self, position: int, etag: str) -> None:
+        """Notes, durably, that the state at `position` was saved as `etag`; it stays loadable. Raises `PositionGone`."""
+        self._check()
+        mark = await self._contents.mark_of(position)
+
+        def based(manifest: Manifest) -> Manifest:
+            self._check_kept(mark.position)
+            return manifest.based(Base(mark.position, mark.at, etag))
+
+        await self._note(based)
+
+    def _check_kept(self, position: int) -> None:
+        """Compaction may have dropped it since it was looked at."""
+        if not self._contents.is_kept(position):
+            raise PositionGone(f"position {position} is not kept", hint=f"the history begins at {self.horizon}")
 
     async def set_meta(self, values: Mapping[str, str]) -> None:
         """Notes `values` beside what is noted, durably and all or none."""
-        async with self._objects:
+        await self._note(lambda manifest: manifest.noted({**manifest.meta, **values}))
+
+    async def _note(self, change: Callable[[Manifest], Manifest]) -> None:
+        async with self._contents.lock:
             self._check()
-            noted = self._place.manifest.noted({**self._place.manifest.meta, **values})
-            await self._journal.disk(self._place.save_manifest, noted)
+            await self._journal.disk(self._place.save_manifest, change(self._place.manifest))
         self._wake.set()
 
     async def reset(self) -> None:
         """Begins a new lineage at position 0 without notes. The old one is kept in the directory ``old`` and the blob store."""
-        async with self._compacting, self._shipping, self._objects:
+        async with self._compaction.lock, self._shipping, self._contents.lock:
             self._check()
             self._resetting, old = True, self.lineage
             try:
-                await self._log.drain()
-                await self._log.retire()
+                await self._contents.log.drain()
+                await self._contents.log.retire()
                 await self._journal.disk(self._place.reset)
             finally:
                 self._resetting = False
                 if self.lineage != old:
-                    self._logs, self._sealed, self._log = [], [], self._begin(0)
+                    self._contents.clear()
                     if self._shipper is not None:
                         self._shipper.forget()
         self._wake.set()
@@ -310,64 +327,14 @@ class Store:
         await self._journal.disk(self._place.quarantine, update, author, reason)
 
     async def compact(self) -> None:
-        """Renews the snapshot and rewrites the segments behind it into one. Nothing goes before its substitute was verified.
+        """Renews the snapshot, rewrites small segments into larger ones, and drops what `Retention` lets go.
 
-        Raises `PoisonedRecord` if an update cannot be replayed, `StoreCorrupt`, `StoreUnavailable`; the log is then as before.
+        Nothing goes before its substitute was verified. Raises `PoisonedRecord` if an update cannot be replayed,
+        `StoreCorrupt`, `StoreUnavailable`; the log is then as before.
         """
-        async with self._compacting:
-            async with self._objects:
-                self._check()
-                await self._seal()
-                lineage, before = self.lineage, list(self._sealed)
-                live = segment.live(before)
-                if not live or (len(live) == 1 and live[0].is_snapshot):
-                    return
-                items = await self._journal.disk(self._items, live, [])
-            content = await snapshot.verified(items)
-            async with self._objects:
-                if self.lineage == lineage:
-                    await self._replace(before, live, items, content)
+        self._check()
+        await self._compaction.run()
         self._wake.set()
-
-    async def _replace(self, before: list[Info], live: list[Info], items: list[Item], content: bytes) -> None:
-        """The snapshot first: it names the merged segment, so that at no moment both are part of the document."""
-        by_position = {item.record.position: item.record for item in items if item.record is not None}
-        found = [by_position[position] for position in sorted(by_position)]
-        tail = [info for info in live if not info.is_snapshot]
-        merge = len(tail) > 1 and sum(len(r.update) for r in found) <= self._tuning.merge_bytes
-        place, first, last = self._place, min(i.first for i in live), max(i.last for i in live)
-        merged = place.new_name(tail[0].first if tail else first) + segment.SEGMENT
-        there = self._shipper.shipped if self._shipper is not None else frozenset()
-        covers = snapshot.covered_by_snapshot(before, merged, there)
-        info = Info(place.new_name(first) + segment.SNAPSHOT, self.lineage, first, last, len(items), covers)
-        await self._put(info, content)
-        await self._journal.disk(hit, "compact.snapshot.after")
-        if merge:
-            names = frozenset(name for i in tail for name in (i.name, *i.covers))
-            rewritten, packed = await self._journal.disk(pack_segment, merged, self.lineage, found, names)
-            await self._journal.disk(place.put, rewritten, packed)
-            self._sealed.append(rewritten)
-        needless = segment.replaced(self._sealed)
-        await self._journal.disk(hit, "compact.drop.before")
-        for old in [i for i in self._sealed if i.name in needless]:
-            self._sealed.remove(old)
-            await self._journal.disk(place.files.unlink, place.path(old))
-        await self._journal.disk(hit, "compact.drop.after")
-
-    async def _put(self, info: Info, content: bytes) -> None:
-        packed = await self._journal.disk(segment.pack, info, content)
-        await self._journal.disk(self._place.put, info, packed)
-        self._sealed.append(info)
-
-    async def _seal(self) -> None:
-        """Log files become segments. Hold `_objects`."""
-        await self._log.retire()
-        while self._logs:
-            await finished(self._seal_first())
-
-    async def _seal_first(self) -> None:
-        self._sealed.append(await self._journal.disk(self._place.seal, self._logs[0]))
-        del self._logs[0]
 
     async def flush(self) -> None:
         """Ships what the blob store takes within ``flush_s``. What it refuses is not raised here: `status` says it."""
@@ -382,13 +349,12 @@ class Store:
         async with self._shipping:
             if self._shipper is None:
                 return
-            await self._shipper.ship(
-                list(self._sealed)
-            )  # while this fails nothing is sealed: one log file grows, not many segments
-            async with self._objects:
+            # While this fails nothing is sealed: one log file grows, not many segments.
+            await self._shipper.ship(list(self._contents.sealed))
+            async with self._contents.lock:
                 self._check()
-                await self._seal()
-            await self._shipper.ship(list(self._sealed))
+                await self._contents.seal()
+            await self._shipper.ship(list(self._contents.sealed))
             self._problem = ""
 
     async def _keep(self) -> None:
@@ -415,20 +381,14 @@ class Store:
         return min(max(2 * delay, self._tuning.retry_s), self._tuning.retry_max_s)
 
     async def _tend(self) -> None:
-        if sum(f.size for f in self._files()) > self._tuning.seal_bytes:
-            async with self._objects:
-                await self._seal()
+        if sum(f.size for f in self._contents.files()) > self._tuning.seal_bytes:
+            async with self._contents.lock:
+                await self._contents.seal()
         try:
             await self._ship()
         finally:
-            await self._compact_sometimes()
-
-    async def _compact_sometimes(self) -> None:
-        behind = sum(1 for i in segment.live(self._sealed) if not i.is_snapshot) + len(self._logs)
-        if behind >= self._compact_at:
-            self._compact_at = 2 * behind
-            await self.compact()
-            self._compact_at = self._tuning.compact_at
+            if self._compaction.is_due:
+                await self.compact()
 
     async def close(self) -> None:
         """Lets go of the directory. What is acknowledged is on disk; what is not shipped will be after the next `open`."""
@@ -439,9 +399,9 @@ class Store:
             self._keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeping
-        async with self._objects:
-            await self._log.drain()
-            await self._log.retire()
+        async with self._contents.lock:
+            await self._contents.log.drain()
+            await self._contents.log.retire()
         self._place.release()
         if self._owns_journal:
             self._journal.close()

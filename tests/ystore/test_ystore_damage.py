@@ -22,13 +22,13 @@ async def build(root: Path) -> None:
         for n in range(4):
             await store.append(update(n))
             if n == 1:
-                async with store._objects:
-                    await store._seal()
+                async with store._contents.lock:
+                    await store._contents.seal()
         await store.compact()
         await store.append(update(4))
         await store.append(update(5))
-        async with store._objects:
-            await store._seal()
+        async with store._contents.lock:
+            await store._contents.seal()
         for n in range(6, 9):
             await store.append(update(n))
 

@@ -5,22 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ystore import manifest, record, segment, snapshot
+from ystore.covers import Covers
 from ystore.errors import StoreCorrupt
 from ystore.manifest import Manifest
 from ystore.record import Record
 from ystore.segment import Info
 
 RECORDS = [Record(n, "ann", 1.0, b"update %d" % n) for n in range(1, 30)]
-INFO = Info("1.yseg", "line", 1, 29, 29, frozenset({"0.yseg"}))
+INFO = Info("1.yseg", "line", 1, 29, 29, Covers.of(["0.yseg"]))
 PACKED = segment.pack(INFO, b"".join(map(record.encode, RECORDS)))
 
 
 def seg(name: str, first: int, last: int, *covers: str) -> Info:
-    return Info(f"{name}.yseg", "line", first, last, last - first + 1, frozenset(covers))
+    return Info(f"{name}.yseg", "line", first, last, last - first + 1, Covers.of(covers))
 
 
 def snap(name: str, last: int, *covers: str) -> Info:
-    return Info(f"{name}.ysnap", "line", 1, last, 1, frozenset(covers))
+    return Info(f"{name}.ysnap", "line", 1, last, 1, Covers.of(covers))
 
 
 def names(infos: list[Info]) -> list[str]:
@@ -78,20 +79,15 @@ def test_a_snapshot_makes_snapshots_needless_and_a_segment_segments() -> None:
 
 
 def test_a_new_snapshot_stands_for_what_the_old_one_stood_for() -> None:
-    infos = [seg("a", 1, 2), snap("s", 2, "a.yseg", "long-gone.yseg", "only-in-blobs.yseg"), seg("b", 3, 4)]
-    covers = snapshot.covered_by_snapshot(infos, "m.yseg", {"only-in-blobs.yseg"})
-    assert covers == {"a.yseg", "s.ysnap", "b.yseg", "m.yseg", "only-in-blobs.yseg"}
+    infos = [seg("a", 1, 2), snap("s", 2, "a.yseg", "long-gone.yseg"), seg("b", 3, 4)]
+    covers = snapshot.covered_by(infos, ["m.yseg"])
+    assert covers == Covers.of(["a.yseg", "s.ysnap", "b.yseg", "m.yseg", "long-gone.yseg"])
 
 
 def test_the_longest_branch_keeps_its_positions() -> None:
     infos = [seg("a", 1, 5), seg("b", 6, 7), seg("c", 6, 9), seg("d", 8, 8), seg("e", 10, 11)]
     assert names(segment.divergent(infos)) == ["b.yseg", "d.yseg"]
     assert segment.divergent([seg("a", 1, 5), seg("b", 6, 7)]) == []
-
-
-def test_the_latest_snapshot_before_a_position_is_the_base() -> None:
-    infos = [snap("s", 4), snap("t", 8), seg("a", 1, 20)]
-    assert [base and base.name for base in (snapshot.base_for(infos, p) for p in (3, 4, 9))] == [None, "s.ysnap", "t.ysnap"]
 
 
 def test_a_manifest_is_read_as_it_was_written_and_its_damage_found() -> None:

@@ -1,0 +1,195 @@
+"""What makes up a document now: the log being written, log files to be sealed, and sealed objects; all on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from ystore import history, segment
+from ystore.directory import Directory
+from ystore.errors import PositionGone
+from ystore.history import Mark, Named, Version
+from ystore.journal import Journal, Log, LogFile, finished
+from ystore.record import Record
+from ystore.segment import Info
+from ystore.snapshot import Item
+
+T = TypeVar("T")
+File = Info | LogFile
+
+
+class Contents:
+    """``lock`` is held while objects are sealed, dropped or read, so that none goes away under a reader.
+
+    What begins with "hold `lock`" wants it from its caller; the rest takes it.
+    """
+
+    def __init__(self, place: Directory, journal: Journal) -> None:
+        self.place = place
+        self.journal = journal
+        self.logs: list[LogFile] = []
+        self.sealed: list[Info] = []
+        self.lock = asyncio.Lock()
+        self.log = self._begin(0)
+
+    def _begin(self, position: int) -> Log:
+        return Log(self.journal, position, self._new_log, lambda file: self.logs.append(file))
+
+    def _new_log(self, first: int) -> Path:
+        self.place.files.make_dir(self.place.data)
+        return self.place.data / f"{self.place.new_name(first)}{segment.LOG}"
+
+    async def find(self) -> int:
+        """Takes up what is in the directory; the last position there, 0 if there is nothing."""
+        self.logs, self.sealed = await self.journal.disk(self.place.scan)
+        return max([*(f.last for f in self.logs), *(i.last for i in self.sealed), 0])
+
+    async def settle(self, last: int) -> None:
+        """After a split brain two writers gave out the same positions: the shorter branch gets new ones. Before any append."""
+        divergent = segment.divergent(self.sealed)
+        kept = [i for i in segment.history(self.sealed) if i not in divergent]
+        for info in divergent:
+            moved = await self.journal.disk(self.place.renumber, info, last, kept)
+            if moved is None:
+                continue
+            self.sealed = [i for i in self.sealed if i.name != info.name] + [moved]
+            self.place.report.notes.append(
+                f"positions {info.first} to {info.last} of another writer are now up to {moved.last}"
+            )
+            last = moved.last
+        self.log = self._begin(last)
+
+    def clear(self) -> None:
+        """The lineage ended."""
+        self.logs, self.sealed, self.log = [], [], self._begin(0)
+
+    def files(self) -> list[LogFile]:
+        """Log files with their durable part, the one being written last."""
+        current = self.log.file
+        return [*self.logs, *([current] if current is not None and current.count else [])]
+
+    def past(self) -> list[File]:
+        """What holds the records that are still there, by position."""
+        return [*segment.history(self.sealed), *self.files()]
+
+    @property
+    def horizon(self) -> int:
+        return segment.horizon(self.sealed)
+
+    async def now(self) -> list[Item]:
+        """The content: snapshots, then what came after them in order of position."""
+        async with self.lock:
+            return await self.journal.disk(self.items, segment.live(self.sealed), self.files())
+
+    async def at(self, position: int) -> list[Item]:
+        """The content as of `position`. Raises `PositionGone`."""
+        async with self.lock:
+            if not 0 <= position <= self.log.position:
+                raise PositionGone(f"there is no position {position}", hint=f"the log ends at {self.log.position}")
+            found = segment.state_at(self.sealed, position)
+            if found is None:
+                raise PositionGone(f"position {position} is not kept", hint=f"the history begins at {self.horizon}")
+            items = await self.journal.disk(self.items, found, self.files() if position >= self.horizon else [])
+        return [item for item in items if item.record is None or item.record.position <= position]
+
+    def items(self, infos: list[Info], files: list[LogFile]) -> list[Item]:
+        """Blocking. Hold `lock`."""
+        items: list[Item] = []
+        everything: list[File] = [*infos, *files]
+        for file in everything:
+            if isinstance(file, Info) and not file.is_segment:
+                items.append(Item(self.place.read_snapshot(file)))
+            else:
+                items += [Item(record.update, record) for record in self._read(file)]
+        return items
+
+    async def next_records(self, after: int) -> tuple[list[Record], int]:
+        """Those of the next file that has some past `after`, and how far it goes; empty at the end."""
+        async with self.lock:
+            found = [file for file in self.past() if file.last > after]
+            if not found:
+                return [], after
+            file = min(found, key=lambda f: f.first)
+            batch = await self.journal.disk(self._read, file)
+        return [record for record in batch if record.position > after], file.last
+
+    def _read(self, file: File) -> list[Record]:
+        return list(self.place.read_log(file) if isinstance(file, LogFile) else self.place.read_segment(file))
+
+    async def fold(self, work: Callable[[Iterator[Mark]], T]) -> T:
+        """`work` over the marks of all records that are still there, in a thread, one file in memory at a time."""
+        async with self.lock:
+            return await self.journal.disk(lambda: work(self._marks(self.past(), self.horizon)))
+
+    def _marks(self, files: Iterable[File], after: int) -> Iterator[Mark]:
+        for file in files:
+            for mark in self.place.outline(file):
+                if mark.position > after:
+                    after = mark.position
+                    yield mark
+
+    async def versions(self, names: Iterable[Named], gap_s: float) -> list[Version]:
+        """Those of which the state can be loaded."""
+        names = list(names)
+        known = {(named.position, named.at): named.name for named in names}
+        kept = {info.last: info for info in self.sealed if info.is_kept}
+        old = [
+            Version(position, info.at, (), 0, known.get((position, info.at), ""))
+            for position, info in sorted(kept.items())
+            if position <= self.horizon
+        ]
+        named = [version for version in old if version.name or version.position == self.horizon]
+        return named + await self.fold(lambda marks: history.versions(marks, names, gap_s))
+
+    async def mark_of(self, position: int) -> Mark:
+        """The last record up to `position`, or what is kept of it. Raises `PositionGone`."""
+        for info in self.sealed:
+            if info.is_kept and info.last == position:
+                return Mark(position, info.at, "")
+        found = await self.fold(lambda marks: history.last_up_to(marks, position))
+        if found is None or position > self.log.position:
+            raise PositionGone(f"there is no version at position {position}", hint=f"the history begins at {self.horizon}")
+        return found
+
+    async def marks_at(self, positions: Iterable[int]) -> dict[int, float]:
+        """Times of the records at these positions, of those that are there or whose state is kept."""
+        wanted = frozenset(positions)
+        kept = {info.last: info.at for info in self.sealed if info.is_kept}
+        return kept | await self.fold(lambda marks: {m.position: m.at for m in marks if m.position in wanted})
+
+    async def position_at(self, at: float) -> int:
+        """The last position of which no record up to it is later than `at`; 0 if there is none, or none is left."""
+        begin = max((i for i in self.sealed if i.kind == segment.HORIZON), key=lambda i: i.last, default=None)
+        if begin is not None and (begin.newest or 0.0) > at:
+            return 0
+        return await self.fold(lambda marks: history.position_at(marks, at, begin.last if begin else 0))
+
+    def is_kept(self, position: int) -> bool:
+        """`load` can give it."""
+        return segment.state_at(self.sealed, position) is not None
+
+    async def seal(self) -> None:
+        """Log files become segments. Hold `lock`."""
+        await self.log.retire()
+        while self.logs:
+            await finished(self._seal_first())
+
+    async def _seal_first(self) -> None:
+        self.sealed.append(await self.journal.disk(self.place.seal, self.logs[0]))
+        del self.logs[0]
+
+    async def put(self, info: Info, content: bytes) -> None:
+        """A new object. Hold `lock`."""
+        packed = await self.journal.disk(segment.pack, info, content)
+        await self.journal.disk(self.place.put, info, packed)
+        self.sealed.append(replace(info, size=len(packed), raw=len(content)))
+
+    async def drop(self, names: Iterable[str]) -> None:
+        """Hold `lock`."""
+        names = frozenset(names)
+        for old in [info for info in self.sealed if info.name in names]:
+            self.sealed.remove(old)
+            await self.journal.disk(self.place.files.unlink, self.place.path(old))
