@@ -49,6 +49,9 @@ class Contents:
 
     async def settle(self, last: int) -> None:
         """After a split brain two writers gave out the same positions: the shorter branch gets new ones. Before any append."""
+        past = segment.history(self.sealed)
+        if any(info.first <= file.last and file.first <= info.last for file in self.logs for info in past):
+            await self.seal()  # what a crash left of a branch
         divergent = segment.divergent(self.sealed)
         kept = [i for i in segment.history(self.sealed) if i not in divergent]
         for info in divergent:

@@ -302,18 +302,19 @@ class Directory:
     def renumber(self, info: Info, after: int, kept: Iterable[Info]) -> Info | None:
         """Gives records of a segment new positions after `after`: those they have were also given out by another writer.
 
-        Records that are in `kept` as well stay there. None if all are, as in what was left of a segment that came back whole.
+        None if all its records are in `kept` as well, as in what was left of a segment that came back whole. Where only some
+        are, all move: an object may stand for another only if it has all of it, and an update may be there twice.
         """
+        old = list(self.read_segment(info))
         there = {r for other in kept if other.first <= info.last for r in self.read_segment(other)}
-        rest = [r for r in self.read_segment(info) if r not in there]
-        if not rest:
+        if there.issuperset(old):
             return None
-        found = [replace(r, position=after + n) for n, r in enumerate(rest, 1)]
-        name = self.new_name(after + 1) + segment.SEGMENT
-        moved, packed = pack_segment(name, self.manifest.lineage, found, covered_by([info]))
-        to = {(old.position, old.at): new.position for old, new in zip(rest, found, strict=True)}
+        found = [replace(r, position=after + n) for n, r in enumerate(old, 1)]
+        to = {(was.position, was.at): now.position for was, now in zip(old, found, strict=True)}
         if (manifest := self.manifest.moved(to)) != self.manifest:
             self.save_manifest(manifest)
+        name = self.new_name(after + 1) + segment.SEGMENT
+        moved, packed = pack_segment(name, self.manifest.lineage, found, covered_by([info]), info.sealed)
         self.put(moved, packed)
         self.files.unlink(self.path(info))
         return moved
@@ -322,7 +323,8 @@ class Directory:
         """Turns a log file into a compressed segment of the same name."""
         hit("seal.before")
         found = list(self.read_log(log))
-        info, packed = pack_segment(log.path.stem + segment.SEGMENT, self.manifest.lineage, found)
+        written = log.path.stat().st_mtime  # not the time now: copies of a log must become the same object
+        info, packed = pack_segment(log.path.stem + segment.SEGMENT, self.manifest.lineage, found, sealed=written)
         self.put(info, packed)
         hit("seal.unlink.before")
         self.files.unlink(log.path)
