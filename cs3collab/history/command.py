@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -131,7 +131,7 @@ async def connected(args: argparse.Namespace) -> AsyncIterator[tuple[HistoryClie
 @dataclass(frozen=True, slots=True)
 class Server:
     url: str
-    token: str
+    token: str = field(repr=False)
 
 
 def server_of(url: str | None, token_file: Path | None) -> Server:

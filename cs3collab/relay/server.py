@@ -298,13 +298,15 @@ class Connection:
 
     def _recall(self, message: p.HistoryRequest) -> None:
         """A seat is not taken away from under a restore: its credential may have to write the file."""
+        chair = self._chairs.get(message.channel)
 
         async def work() -> p.Message:
-            chair = self._chair(message.channel)
+            if chair is None:
+                raise NotFound("this channel is closed")
             return await history.answer(chair.room, chair.seat, message, self._limits)
 
         task = self._answer(message.request, work)
-        if isinstance(message, p.Restore) and (chair := self._chairs.get(message.channel)) is not None:
+        if isinstance(message, p.Restore) and chair is not None:
             chair.carrying.add(task)
             task.add_done_callback(chair.carrying.discard)
 

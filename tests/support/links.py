@@ -185,8 +185,7 @@ class Peer:
         """The answer to a request, `Failed` or not."""
         number = next(self._requests)
         await self.send(build(number))
-        answers = p.Attached | p.Synced | p.Saved | p.Renewed | p.Failed
-        return await self.expect(answers, lambda message: message.request == number)  # type: ignore[arg-type]
+        return await self.expect(p.Answer, lambda message: message.request == number)  # type: ignore[arg-type]
 
     async def attach(self, channel: int, where: Target, credential: Credential) -> Any:
         return await self.ask(lambda number: p.attach_message(number, channel, where, credential))
