@@ -71,7 +71,7 @@ async def test_the_other_site_lists_reads_and_restores_and_its_viewers_only_look
         await there.durable()
         code, out, err = await terminal(world.viewer)
         assert (code, err) == (0, "")
-    XX
+        assert "Marie Curie" in out
         code, out, err = await terminal(world.viewer, "--at", str(good))
         assert (code, nbformat.reads(out, as_version=4).cells[0].source) == (0, "x = 1 + 2")
         for option in (["--restore", str(good)], ["--name", "mine", "--at", str(good)]):
