@@ -335,7 +335,8 @@ class Directory:
         """Writes an object and reads it back."""
         path = self.path(info)
         self.files.write_atomic(path, packed)
-        segment.unpack(info.name, self.files.read(path))
+        if self.files.read(path) != packed:
+            raise StoreCorrupt(f"{info.name} is not what was written", hint="the disk or its memory is failing")
 
     def path(self, info: Info) -> Path:
         return self.data / info.name
@@ -352,14 +353,13 @@ class Directory:
             )
 
     def read_segment(self, info: Info) -> Iterator[Record]:
-        for record, _ in records.read(segment.unpack(info.name, self.files.read(self.path(info)))):
-            yield record
+        yield from segment.read_records(info.name, self.files.read(self.path(info)))
 
     def outline(self, file: Info | LogFile) -> Iterator[Mark]:
         """The records of a file without their updates."""
         if isinstance(file, LogFile):
             return (Mark(r.position, r.at, r.author) for r in self.read_log(file))
-        return map(Mark._make, records.outline(segment.unpack(file.name, self.files.read(self.path(file)))))
+        return map(Mark._make, segment.read_outline(file.name, self.files.read(self.path(file))))
 
     def read_snapshot(self, info: Info) -> bytes:
         return segment.unpack(info.name, self.files.read(self.path(info)))
@@ -396,7 +396,7 @@ def _timed(info: Info, data: bytes) -> Info:
     """Format 1 did not note the time of the newest record."""
     if not info.is_segment or info.newest is not None:
         return info
-    return replace(info, newest=max(at for _, at, _ in records.outline(segment.unpack(info.name, data))))
+    return replace(info, newest=max(at for _, at, _ in segment.read_outline(info.name, data)))
 
 
 def pack_segment(
@@ -406,6 +406,6 @@ def pack_segment(
     first, last, newest = found[0].position, found[-1].position, max(record.at for record in found)
     sealed = time.time() if sealed is None else sealed
     info = Info(name, lineage, first, last, len(found), covers or Covers(), newest, sealed=sealed)
-    payload = b"".join(map(records.encode, found))
-    packed = segment.pack(info, payload)
-    return replace(info, size=len(packed), raw=len(payload)), packed
+    info = replace(info, raw=sum(map(records.size, found)))
+    packed = segment.pack_records(info, found)
+    return replace(info, size=len(packed)), packed

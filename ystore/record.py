@@ -68,6 +68,11 @@ def encode(record: Record) -> bytes:
     return b"".join((MAGIC, google_crc32c.value(body).to_bytes(4, "little"), body))
 
 
+def size(record: Record) -> int:
+    """Bytes of its frame."""
+    return _HEAD.size + len(record.author.encode()) + len(record.update)
+
+
 def decode(data: bytes, offset: int = 0) -> tuple[Record, int] | None:
     """The record at `offset` and the offset behind it, or None if no whole and sound record starts there."""
     if len(data) - offset < _HEAD.size:

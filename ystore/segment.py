@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
 import zstandard
 
+from ystore import columns
 from ystore import covers as cover
 from ystore import record as records
 from ystore.covers import Covers
@@ -95,18 +96,28 @@ def first_of(name: str) -> int:
 
 
 def pack(info: Info, payload: bytes) -> bytes:
+    """An object that holds a state."""
+    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(payload)
+    return _framed(info, len(payload), packed)
+
+
+def pack_records(info: Info, found: Sequence[Record]) -> bytes:
+    """A segment."""
+    return _framed(info, info.raw, columns.encode(found))
+
+
+def _framed(info: Info, raw: int, packed: bytes) -> bytes:
     fields = {
         "kind": _KINDS[info.kind],
         "lineage": info.lineage,
         "first": info.first,
         "last": info.last,
         "count": info.count,
-        "raw": len(payload),
+        "raw": raw,
         "covers": cover.to_json(info.covers),
     }
     told = {"newest": info.newest, "at": info.at, "sealed": info.sealed, "label": info.label, "horizon": info.horizon}
     header = json.dumps({**fields, **{key: value for key, value in told.items() if value is not None}}).encode()
-    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(payload)
     frame = _FRAME.pack(MAGIC, FORMAT, google_crc32c.value(header), len(header), google_crc32c.value(packed), len(packed))
     return b"".join((frame, header, packed))
 
@@ -140,8 +151,22 @@ def check(name: str, data: bytes) -> bytes:
     return packed
 
 
+def read_records(name: str, data: bytes) -> Iterator[Record]:
+    """Of a segment, in order. Raises `StoreCorrupt` unless every byte is as it was written."""
+    if data[3:4] == b"\x01":
+        return (record for record, _ in records.read(unpack(name, data)))
+    return columns.decode(check(name, data))
+
+
+def read_outline(name: str, data: bytes) -> Iterator[tuple[int, float, str]]:
+    """Position, time and author of each of those records. Raises `StoreCorrupt`."""
+    if data[3:4] == b"\x01":
+        return records.outline(unpack(name, data))
+    return columns.outlines(check(name, data))
+
+
 def unpack(name: str, data: bytes) -> bytes:
-    """The payload. Raises `StoreCorrupt` unless every byte is as it was written."""
+    """The state an object holds; of a segment of format 1 its records. Raises `StoreCorrupt` unless it is intact."""
     packed = check(name, data)
     try:
         return zstandard.ZstdDecompressor().decompress(packed)
@@ -162,11 +187,13 @@ def last_of(name: str, data: bytes) -> int:
 
 
 def salvage(name: str, data: bytes) -> list[Record]:
-    """The records of a damaged segment up to the damage; each was checked by its own CRC."""
+    """The records of a damaged segment up to the damage, each checked by a CRC of its own or of its block."""
     try:
         _, _, packed = _split(name, data)
     except StoreCorrupt:
         return []
+    if data[3:4] != b"\x01":
+        return list(columns.decode(packed))
     out, reader = bytearray(), zstandard.ZstdDecompressor().decompressobj()
     try:
         for start in range(0, len(packed), 256):

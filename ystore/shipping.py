@@ -187,7 +187,7 @@ class Shipper:
 
     async def _is_kept(self, info: Info, prefix: str) -> bool:
         try:
-            segment.unpack(info.name, await self._get(prefix + info.name))
+            segment.check(info.name, await self._get(prefix + info.name))
         except StoreCorrupt:
             return False
         return True

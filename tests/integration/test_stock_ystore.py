@@ -101,7 +101,8 @@ async def type_words(server: JupyterServer, *kept: Path) -> None:
 async def found_in(folder: Path, word: bytes) -> None:
     def contents(path: Path) -> bytes:
         try:
-            return path.read_bytes() if path.suffix == segment.LOG else segment.unpack(path.name, path.read_bytes())
+            data = path.read_bytes()
+            return data if path.suffix == segment.LOG else b"".join(r.update for r in segment.read_records(path.name, data))
         except FileNotFoundError:
             return b""
 

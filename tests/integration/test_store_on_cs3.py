@@ -26,7 +26,9 @@ async def shipped(folder: Path, word: bytes) -> None:
 
     def wait() -> None:
         while not given_up.is_set() and not any(
-            word in segment.unpack(path.name, path.read_bytes()) for path in folder.rglob("*.yseg")
+            word in record.update
+            for path in folder.rglob("*.yseg")
+            for record in segment.read_records(path.name, path.read_bytes())
         ):
             given_up.wait(0.05)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ystore import manifest, record, segment, snapshot
+from ystore import manifest, segment, snapshot
 from ystore.covers import Covers
 from ystore.errors import StoreCorrupt
 from ystore.manifest import Manifest
@@ -13,7 +13,7 @@ from ystore.segment import Info
 
 RECORDS = [Record(n, "ann", 1.0, b"update %d" % n) for n in range(1, 30)]
 INFO = Info("1.yseg", "line", 1, 29, 29, Covers.of(["0.yseg"]))
-PACKED = segment.pack(INFO, b"".join(map(record.encode, RECORDS)))
+PACKED = segment.pack_records(INFO, RECORDS)
 
 
 def seg(name: str, first: int, last: int, *covers: str) -> Info:
@@ -30,7 +30,8 @@ def names(infos: list[Info]) -> list[str]:
 
 def test_an_object_is_read_as_it_was_written() -> None:
     assert segment.read_info("1.yseg", PACKED) == INFO
-    assert [r for r, _ in record.read(segment.unpack("1.yseg", PACKED))] == RECORDS
+    assert list(segment.read_records("1.yseg", PACKED)) == RECORDS
+    assert list(segment.read_outline("1.yseg", PACKED)) == [(r.position, r.at, r.author) for r in RECORDS]
 
 
 def test_every_flipped_bit_and_every_cut_of_an_object_is_found() -> None:
@@ -46,7 +47,7 @@ def test_every_flipped_bit_and_every_cut_of_an_object_is_found() -> None:
 
 def check(data: bytes) -> None:
     segment.read_info("1.yseg", data)
-    segment.unpack("1.yseg", data)
+    segment.check("1.yseg", data)
 
 
 @given(st.integers(0, len(PACKED) * 8 - 1))
