@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import sys
@@ -98,11 +99,9 @@ def book(*sources: str) -> bytes:
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
-def test_a_difference_of_notebooks_is_nbdimes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_of_notebooks_is_nbdimes() -> None:
     assert showing.notebook_difference(book("a"), book("a"), ("x", "x")) == ""
-    try:
-        import nbdime  # noqa: F401
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("nbdime") is None:
         with pytest.raises(Unsupported, match="pip install nbdime"):
             showing.notebook_difference(book("a"), book("b"), ("x", "x"))
         return
