@@ -168,6 +168,7 @@ class Authority(Room):
         if update:
             seat.last_edit = await self._make_durable(None, update, seat.user.key)
             self.past.labels[seat.user.key] = seat.user.label
+            log.info("%s brought an old version of %s back", seat.user.key, self.name)
         elif self._last_append is not None:
             await asyncio.wait([self._last_append])
         if self._refusals:

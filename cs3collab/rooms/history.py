@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 NewDocument = Callable[[str, Callable[[], Awaitable[list[bytes]]]], Document]
 MOST_VERSIONS = 5000
 """Told at once; of more, the oldest without a name are left out."""
+MOST_NAMES = 1000
+"""Of one document: each is kept whole, and all are noted in one small file."""
 LONGEST_NAME = 100
 """Characters."""
 WHO = "who:"
@@ -109,13 +111,15 @@ class Past:
         """Raises `InvalidInput`, `NotFound`, `Unavailable`."""
         if position < 1:
             raise NotFound("there is no such version", hint="positions begin at 1")
-        try:
-            async with self._asking():
-                return self._version(await self._store.name_version(checked_name(name), position))
-        except InvalidInput:
-            raise
-        except ValueError as error:
-            raise InvalidInput(str(error), hint="choose another name") from error
+        name = checked_name(name)
+        async with self._asking(), self._turn:
+            if name and sum(1 for version in await self._store.versions() if version.name) >= MOST_NAMES:
+                raise Overloaded(f"this document has {MOST_NAMES} named versions", hint="take some names away")
+            try:
+                return self._version(await self._store.name_version(name, position))
+            except ValueError as error:
+                hint = "choose another name, or take it away from the other version"
+                raise InvalidInput(str(error), hint=hint) from error
 
     def _version(self, version: LogVersion) -> Version:
         meta, here = self._store.meta, self.labels

@@ -15,13 +15,13 @@ from jupyter_ydoc import YNotebook
 from support.kept_room import NEVER, listen, notebook_file, open_room, sit, sources, type_cell
 from support.memory_storage import ALICE, BOB, MemorySite, MemoryStorage
 
-from cs3collab.errors import Corrupt, DeadlineExceeded, InvalidInput, NotAuthorized, NotFound, Unavailable
+from cs3collab.errors import Corrupt, DeadlineExceeded, InvalidInput, NotAuthorized, NotFound, Overloaded, Unavailable
 from cs3collab.rooms import history
 from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.room import Seat
 from cs3collab.rooms.worker import WorkerPool
 from cs3collab.types import Role, User, Version
-from ystore import Store
+from ystore import Retention, Store
 from ystore.errors import PoisonedRecord, PositionGone, StoreCorrupt, StoreUnavailable
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -229,6 +229,38 @@ async def test_a_name_is_kept_and_taken_away(world: World) -> None:
     assert [v.position for v in (await world.room.versions(world.alice)).versions if v.name == "submitted"] == [1]
     assert (await world.room.name_version(world.alice, "", 1)).name == ""
     assert not [v for v in (await world.room.versions(world.alice)).versions if v.name]
+
+
+async def test_a_name_belongs_to_one_version_and_there_is_an_end_to_names(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = await type_cell(world.room, world.alice, "second")
+    await world.room.name_version(world.alice, "a", 1)
+    with pytest.raises(InvalidInput, match="another version"):
+        await world.room.name_version(world.alice, "a", second)
+    monkeypatch.setattr(history, "MOST_NAMES", 1)
+    with pytest.raises(Overloaded, match="take some names away"):
+        await world.room.name_version(world.alice, "b", second)
+    await world.room.name_version(world.alice, "", 1)
+    assert (await world.room.name_version(world.alice, "b", second)).name == "b"
+
+
+async def test_a_named_version_outlives_what_is_not_kept(world: World, tmp_path: Path) -> None:
+    storage, resource = MemoryStorage(world.site, ALICE), world.room.id.resource_id
+    positions = [await type_cell(world.room, world.alice, word) for word in ("second", "third", "fourth")]
+    await world.room.name_version(world.alice, "good", positions[0])
+    await world.room.close()
+    store = await Store.open(tmp_path / "store", retention=Retention(age_s=None, bytes=0))
+    await store.compact()
+    world.room = await open_room(storage, resource, store, new_document=world.pool.document)
+    seat = sit(world.room, storage)
+    listed = await world.room.versions(seat)
+    assert listed.horizon > positions[1]
+    assert "good" in [version.name for version in listed.versions]
+    with pytest.raises(NotFound, match=f"back to position {listed.horizon}"):
+        await world.room.restore(seat, positions[1])
+    await world.room.restore(seat, positions[0])
+    assert sources((await world.room.document.render()).content) == ["first", "second"]
 
 
 @pytest.mark.parametrize("name", ["12", "a\nb", "\x1b[2J", "x" * 101])
