@@ -194,7 +194,7 @@ class Store:
                 "the history is being replaced", hint="an update belongs to one lineage: ask for the new one"
             )
         current = self._contents.log
-        encoded = records.encode(Record(current.next, author, time.time() if at is None else at, update))
+        encoded = records.encode(Record(current.next, author, _now() if at is None else at, update))
         done = current.submit(encoded)
         position = await done
         self._wake.set()
@@ -278,14 +278,18 @@ class Store:
         except PositionGone:
             return None
 
-    async def set_base(self, position: int, etag: str) -> None:
-        """Notes, durably, that the state at `position` was saved as `etag`; it stays loadable. Raises `PositionGone`."""
+    async def set_base(self, position: int, etag: str, meta: Mapping[str, str] | None = None) -> None:
+        """Notes, durably, that the state at `position` was saved as `etag`; it stays loadable. Raises `PositionGone`.
+
+        What is in `meta` is noted with it, as `set_meta` does: all or none.
+        """
         self._check()
         mark = await self._contents.mark_of(position)
 
         def based(manifest: Manifest) -> Manifest:
             self._check_kept(mark.position)
-            return manifest.based(Base(mark.position, mark.at, etag))
+            noted = manifest.noted({**manifest.meta, **meta}) if meta else manifest
+            return noted.based(Base(mark.position, mark.at, etag))
 
         await self._note(based)
 
@@ -409,6 +413,11 @@ class Store:
     def _check(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
+
+
+def _now() -> float:
+    """Milliseconds are more than people ask for, and what is below them does not compress."""
+    return round(time.time(), 3)
 
 
 async def _held(journal: Journal, root: Path) -> Directory:
