@@ -152,10 +152,18 @@ class Contents:
         for info in self.sealed:
             if info.is_kept and info.last == position:
                 return Mark(position, info.at, "")
-        found = await self.fold(lambda marks: history.last_up_to(marks, position))
+        async with self.lock:
+            found = await self.journal.disk(self._last_mark, position)
         if found is None or position > self.log.position:
             raise PositionGone(f"there is no version at position {position}", hint=f"the history begins at {self.horizon}")
         return found
+
+    def _last_mark(self, position: int) -> Mark | None:
+        """Reads no more files than it must: it is asked at every save."""
+        for file in reversed([file for file in self.past() if file.first <= position]):
+            if found := history.last_up_to(self._marks([file], self.horizon), position):
+                return found
+        return None
 
     async def marks_at(self, positions: Iterable[int]) -> dict[int, float]:
         """Times of the records at these positions, of those that are there or whose state is kept."""

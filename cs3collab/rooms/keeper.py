@@ -21,7 +21,7 @@ from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.room import SaveResult
 from cs3collab.rooms.saving import Base, Retry, SaveState, Schedule
 from cs3collab.types import Ref
-from ystore.errors import StoreError
+from ystore.errors import PositionGone, StoreError
 
 __all__ = ["Keeper", "SaveResult", "SaveState"]
 
@@ -247,11 +247,19 @@ class Keeper:
         saved = {"saved_position": str(position), "base_etag": filed.etag, "base_digest": filed.digest, "attempted_digest": ""}
         if filed.writer:
             saved |= {"saved_at": repr(self._now()), "saved_by": filed.writer}
-        await self._note(saved)
+        await self._note_base(position, saved)
         if (marked := await self._mark_saved(position, content if filed.writer else b"")) != position:
             await self._note({"saved_position": str(marked)})
         at = float(saved.get("saved_at", self._state.saved_at))
         self._say(saved_position=marked, etag=filed.etag, saved_at=at, saved_by=filed.writer or self._state.saved_by)
+
+    async def _note_base(self, position: int, saved: dict[str, str]) -> None:
+        """The state at `position` stays to be had: what others do to the file is compared with it."""
+        if any(self._log.meta.get(key, "") != value for key, value in saved.items()):
+            try:
+                await self._log.set_base(position, saved["base_etag"], saved)
+            except PositionGone:  # compaction was faster than a long save
+                await self._log.set_meta(saved)
 
     async def _note(self, values: dict[str, str]) -> None:
         if any(self._log.meta.get(key, "") != value for key, value in values.items()):

@@ -117,7 +117,7 @@ class Opener:
         seed = await document.seed(content)
         rendered = await document.render()
         await store.set_meta({"base_etag": info.etag, "base_digest": rendered.digest, "saved_position": "1"})
-        await store.append(seed)
+        await store.set_base(await store.append(seed), info.etag)
 
     async def _revise(self, etag: Etag, content: bytes, store: Log, document: Document) -> None:
         """Somebody else's version becomes an edit of the same history: copies still elsewhere can be merged with it."""
@@ -125,7 +125,7 @@ class Opener:
             await store.append(update)
         rendered = await document.render()
         saved = {"base_etag": etag, "base_digest": rendered.digest, "saved_position": str(store.position)}
-        await store.set_meta(saved)
+        await store.set_base(store.position, etag, saved)
 
     async def _facts(self, store: Log, document: Document) -> StoreFacts:
         meta = store.meta

@@ -136,6 +136,32 @@ async def test_autosaves_make_no_versions_and_a_person_who_saves_makes_one(desk:
     assert len(await desk.files.versions(desk.ref)) == before + 1
 
 
+async def test_the_store_keeps_what_the_file_said_when_it_was_saved_last(desk: Desk) -> None:
+    async def base() -> list[str]:
+        async def nothing() -> list[bytes]:
+            return []
+
+        document = desk.pool.document("notebook", nothing)
+        await document.load([await desk.store.base() or b""])
+        try:
+            return sources((await document.render()).content)
+        finally:
+            await document.close()
+
+    seat = await desk.open()
+    assert desk.room
+    assert await base() == ["one"]
+    await type_cell(desk.room, seat, "two")
+    assert await desk.save() == "success"
+    await type_cell(desk.room, seat, "not saved")
+    assert await base() == await desk.content() == ["one", "two"]
+    await desk.crash()
+    await desk.open()
+    assert await base() == ["one", "two"]
+    assert desk.store.saved
+    assert desk.store.saved.etag == (await desk.files.stat(desk.ref)).etag
+
+
 async def test_opening_without_an_edit_leaves_the_file_untouched(desk: Desk) -> None:
     await desk.open()
     assert desk.room

@@ -21,7 +21,7 @@ from cs3collab.rooms.ports import Applied, Log, Rendered, Storage
 from cs3collab.rooms.registry import Admission, NewDocument
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
-from ystore.errors import StoreUnavailable
+from ystore.errors import PositionGone, StoreUnavailable
 
 NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6)
 """Saves only when the test says so."""
@@ -77,6 +77,7 @@ class Disk:
         self.lineages = 1
         self.updates: list[bytes] = []
         self.meta: dict[str, str] = {}
+        self.base: tuple[int, str] | None = None
         self.refuses_meta = 0
         self.crash_on_meta = 0
         """Which `set_meta` from now on the process does not survive; what it wrote before is there."""
@@ -128,8 +129,15 @@ class DiskLog:
             raise StoreUnavailable("the disk is full")
         self.disk.meta.update(values)
 
+    async def set_base(self, position: int, etag: str, meta: Mapping[str, str] | None = None) -> None:
+        if not 0 < position <= self.position:
+            raise PositionGone(f"there is no position {position}")
+        await self.set_meta(meta or {})
+        self.disk.base = position, etag
+
     async def reset(self) -> None:
         self._alive()
+        self.disk.base = None
         self.disk.lineages += 1
         self.disk.updates.clear()
         self.disk.meta.clear()
