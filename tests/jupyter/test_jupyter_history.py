@@ -18,6 +18,7 @@ from cs3collab.types import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 URL = "api/cs3collab/history/n.ipynb"
+ODD = "my n\u00f6tes #1 100%20?.txt"
 
 
 @pytest.fixture
@@ -101,16 +102,16 @@ async def test_a_person_does_all_of_it_in_a_terminal(home, server, tmp_path):
 
 
 async def test_a_text_files_history_and_what_changed(home, server):
-    await home.put("einstein", "notes.txt", b"one\n")
-    async with client.open(server.url, "notes.txt", token=server.token) as doc:
+    await home.put("einstein", ODD, b"one\n")
+    async with client.open(server.url, ODD, token=server.token) as doc:
         doc.shared.source = "one\ntwo\n"
         position = await doc.durable()
         doc.shared.source = "one\ntwo\nthree\n"
-    code, out, _ = await terminal(server, "notes.txt", "--diff", "1", str(position))
-    assert (code, out) == (0, f"--- notes.txt at 1\n+++ notes.txt at {position}\n@@ -1 +1,2 @@\n one\n+two\n")
-    code, out, _ = await terminal(server, "notes.txt", "--diff", str(position))
+    code, out, _ = await terminal(server, ODD, "--diff", "1", str(position))
+    assert (code, out) == (0, f"--- {ODD} at 1\n+++ {ODD} at {position}\n@@ -1 +1,2 @@\n one\n+two\n")
+    code, out, _ = await terminal(server, ODD, "--diff", str(position))
     assert (code, out.splitlines()[-1]) == (0, "+three")
-    assert (await terminal(server, "notes.txt", "--at", str(position)))[1] == "one\ntwo\n"
+    assert (await terminal(server, ODD, "--at", str(position)))[1] == "one\ntwo\n"
 
 
 async def test_another_server_is_named_by_its_address_and_a_file_has_the_token(server, tmp_path):
