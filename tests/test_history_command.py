@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -194,3 +195,12 @@ def test_a_bar_is_only_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
         with command.Waiting().of("reading the history") as told:
             told(5, 10)
         assert ("reading the history" in stream.getvalue()) is shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        for _ in range(2):
+            command._write_out(b"x" * 10)

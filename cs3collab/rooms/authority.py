@@ -173,6 +173,8 @@ class Authority(Room):
             await asyncio.wait([self._last_append])
         if self._refusals:
             seat.last_edit = await self._heal()
+        if seat.number not in self.seats:
+            self.left(seat)  # after the last edit: it is their credential that writes the file
         return Restored(self.store.position, bool(update))
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
