@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from ystore_writer import FORGETTING
 
 from ystore import DirectoryBlobs, Store, failpoints
 from ystore.testing import update
@@ -25,7 +26,9 @@ SEVERAL = {
     "atomic.rename.before": (2, 3, 5, 8),
     "atomic.rename.after": (2, 4, 7),
 }
-POINTS = [(name, nth) for name in failpoints.NAMES for nth in (1, *SEVERAL.get(name, ()))]
+NAMES = [name for name in failpoints.NAMES if name not in FORGETTING]
+"""The others are in `test_ystore_retention`."""
+POINTS = [(name, nth) for name in NAMES for nth in (1, *SEVERAL.get(name, ()))]
 
 
 @dataclass
@@ -84,7 +87,7 @@ async def test_killed_at_a_failpoint(tmp_path: Path, name: str, nth: int) -> Non
     await check(store, blobs, first)
 
 
-@pytest.mark.parametrize("name", failpoints.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 async def test_the_disk_fails_at_a_failpoint(tmp_path: Path, name: str) -> None:
     store, blobs = tmp_path / "s", tmp_path / "blobs"
     nth = 3 if name.startswith("atomic") else 1

@@ -1,7 +1,7 @@
 """The process that the fault tests kill: uses everything a store has and tells on stdout what was acknowledged.
 
 ``python ystore_writer.py DIRECTORY BLOBS [ROUNDS] [FILE_LIMIT]``; lines are ``try <n>``, ``ack <lineage> <position> <n>`` and
-``done``.
+``done``. With ``FORGET`` in the environment no history is kept but that of the versions it names: ``named <position>``.
 """
 
 import asyncio
@@ -10,8 +10,11 @@ import resource
 import sys
 from pathlib import Path
 
-from ystore import DirectoryBlobs, Store, StoreError, StoreUnavailable
+from ystore import DirectoryBlobs, Retention, Store, StoreError, StoreUnavailable
 from ystore.testing import QUICK, update
+
+FORGETTING = ("compact.pin.after", "compact.horizon.after")
+"""Failpoints that are passed only with ``FORGET``."""
 
 
 def say(*words: object) -> None:
@@ -44,11 +47,17 @@ class Writer:
         await self.write(1)
         await self.write(5)
         await tried(self.store.set_meta({"n": str(self.next)}))
+        if "FORGET" in os.environ:
+            await tried(self.name())
         await self.store.flush()
         await self.write(2)
         await tried(self.store.compact())
         await self.write(2)
         await self.store.flush()
+
+    async def name(self) -> None:
+        version = await self.store.name_version(f"before {self.next}")
+        say("named", version.position)
 
 
 async def tried(work) -> None:  # type: ignore[no-untyped-def]
@@ -60,7 +69,8 @@ async def tried(work) -> None:  # type: ignore[no-untyped-def]
 
 
 async def main(directory: Path, blobs: Path, rounds: int = 1, limit: int = 0, first: int = 0) -> None:
-    store = await Store.open(directory, DirectoryBlobs(blobs), tuning=QUICK)
+    retention = Retention(None, 0) if "FORGET" in os.environ else Retention()
+    store = await Store.open(directory, DirectoryBlobs(blobs), tuning=QUICK, retention=retention)
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     writer = Writer(store, first)
