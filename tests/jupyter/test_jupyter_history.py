@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -28,18 +29,31 @@ async def server(home):
         yield running
 
 
-async def terminal(server, *arguments, found=True):
-    """``cs3collab history`` in a terminal of that server: exit code, standard output and error."""
+async def terminal(server, *arguments, found=True, bar=False):
+    """``cs3collab history`` beside that server: exit code, standard output, and error, with `bar` as a terminal."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "CS3COLLAB"))}
     if found:
         environment |= {"JUPYTER_RUNTIME_DIR": str(server.folder / "runtime")}
     environment |= {"TZ": "UTC"}
     command = [sys.executable, "-m", "cs3collab", "history", *arguments]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    seen, shown = os.openpty() if bar else (-1, pipe)
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=shown)
+    if bar:
+        os.close(shown)
     async with asyncio.timeout(60):
-        out, err = await process.communicate()
+        (out, err), drawn = await asyncio.gather(process.communicate(), asyncio.to_thread(drained, seen))
+    err = drawn if bar else err
     return process.returncode, out.decode(), err.decode()
+
+
+def drained(terminal):
+    """What is written to a terminal until its other end is closed."""
+    drawn = bytearray()
+    with contextlib.suppress(OSError):
+        while terminal >= 0 and (data := os.read(terminal, 2**16)):
+            drawn += data
+    return bytes(drawn)
 
 
 async def typed(server, *words):
@@ -90,8 +104,8 @@ async def test_a_person_does_all_of_it_in_a_terminal(home, server, tmp_path):
     nbformat.validate(nbformat.read(file, as_version=4))
     assert "oops" in file.read_text()
 
-    code, out, err = await terminal(server, "n.ipynb", "--restore", "good")
-    assert (code, err) == (0, "")
+    code, out, err = await terminal(server, "n.ipynb", "--restore", "good", bar=True)
+    assert (code, "restoring" in err) == (0, True)
     assert out.startswith(f"n.ipynb says again what it said at position {first}; the restore is position ")
     async with client.open(server.url, "n.ipynb", token=server.token) as doc:
         assert source_of(doc.shared, 0) == "x = 1 + 2"
