@@ -32,6 +32,8 @@ class Contents:
         self.journal = journal
         self.logs: list[LogFile] = []
         self.sealed: list[Info] = []
+        self._copies: set[str] = set()
+        """Segments of which every record is in others, too: a reader of records leaves them out."""
         self.lock = asyncio.Lock()
         self.log = self._begin(0)
 
@@ -57,6 +59,7 @@ class Contents:
         for info in divergent:
             moved = await self.journal.disk(self.place.renumber, info, last, kept)
             if moved is None:
+                self._copies.add(info.name)
                 continue
             self.sealed = [i for i in self.sealed if i.name != info.name] + [moved]
             self.place.report.notes.append(
@@ -76,7 +79,7 @@ class Contents:
 
     def past(self) -> list[File]:
         """What holds the records that are still there, by position."""
-        return [*segment.history(self.sealed), *self.files()]
+        return [*(i for i in segment.history(self.sealed) if i.name not in self._copies), *self.files()]
 
     @property
     def horizon(self) -> int:

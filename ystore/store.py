@@ -41,7 +41,8 @@ class Tuning:
     compact_at: int = 64
     """Segments behind the snapshot before it is renewed: bounds what opening replays."""
     retry_s: float = 0.5
-    retry_max_s: float = 30.0
+    retry_max_s: float = 5.0
+    """At most this long after the blob store is back it is tried again: what waited is promised to be there after 10 s."""
     flush_s: float = 10.0
 
 
@@ -364,7 +365,7 @@ class Store:
     async def _keep(self) -> None:
         """Ships, seals and compacts for as long as the store is open. A blob store that is away only lets the log file grow."""
         delay = 0.0
-        while True:
+        while not self._closed:  # what is raised on the way out may take the place of the cancellation
             await self._wake.wait()
             await asyncio.sleep(delay or self._tuning.ship_after_s)
             self._wake.clear()

@@ -10,7 +10,7 @@ import pytest
 from pycrdt import Doc, Map, Text
 
 from ystore import MemoryBlobs, PoisonedRecord, PositionGone, Store, StoreLocked, StoreUnavailable, Tuning
-from ystore.testing import QUICK, update
+from ystore.testing import QUICK, FaultyBlobs, update
 
 HOLD = """
 import asyncio, sys
@@ -248,3 +248,15 @@ async def test_an_append_on_its_way_stays_in_the_lineage_it_was_made_for(tmp_pat
 
 def old_files(root: Path, lineage: str) -> list[Path]:
     return list((root / "old" / lineage).glob("*.ylog"))
+
+
+async def test_closing_ends_also_when_the_compaction_that_is_due_says_that_the_store_is_closed(tmp_path: Path) -> None:
+    blobs = FaultyBlobs()
+    store = await Store.open(tmp_path, blobs, tuning=Tuning(ship_after_s=0.001, seal_bytes=1, compact_at=1))
+    blobs.stuck = True
+    await store.append(update(0))
+    calls = blobs.calls
+    async with asyncio.timeout(20):
+        while blobs.calls == calls or not store._compaction.is_due:  # noqa: ASYNC110 - the store has no event for it
+            await asyncio.sleep(0.002)
+        await store.close()

@@ -41,8 +41,8 @@ async def test_a_log_cut_at_every_byte_of_its_last_three_records(
     written = [b"a" * 40, b"", update(0), b"b" * 100, looks_like_records]
     async with await Store.open(tmp_path / "sound", journal=journal, tuning=STILL) as store:
         await store.append(b"sealed before")
-        async with store._objects:
-            await store._seal()
+        async with store._contents.lock:
+            await store._contents.seal()
         for number, one in enumerate(written):
             await store.append(one, f"author {number}")
         whole = await read(store)
