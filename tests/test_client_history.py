@@ -27,9 +27,7 @@ PATH = "dir/a b#%20?.ipynb"
 
 
 @contextlib.asynccontextmanager
-async def asking(
-    answer: web.Response | None, timeout_s: float = 20.0
-) -> AsyncIterator[tuple[HistoryClient, list[web.Request]]]:
+async def asking(answer: web.Response | None) -> AsyncIterator[tuple[HistoryClient, list[web.BaseRequest]]]:
     """A client of a server that gives one answer to everything; None: it hangs up."""
     heard: list[web.BaseRequest] = []
 
@@ -48,7 +46,7 @@ async def asking(
     try:
         async with aiohttp.ClientSession() as http:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}/user/marie/"
-            yield HistoryClient(http, url, PATH, "notebook", timeout_s), heard  # type: ignore[misc]
+            yield HistoryClient(http, url, PATH, "notebook", 20.0), heard
     finally:
         await runner.cleanup()
 

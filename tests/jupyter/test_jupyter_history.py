@@ -43,7 +43,9 @@ async def terminal(server, *arguments, found=True, bar=False):
         os.close(shown)
     async with asyncio.timeout(60):
         (out, err), drawn = await asyncio.gather(process.communicate(), asyncio.to_thread(drained, seen))
-    err = drawn if bar else err
+    if bar:
+        os.close(seen)
+        err = drawn
     return process.returncode, out.decode(), err.decode()
 
 

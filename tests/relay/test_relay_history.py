@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -158,6 +160,38 @@ async def test_without_the_home_site_there_is_no_history_and_it_is_said(world: W
         proxy.closed = False
         await person.until(lambda: person.status["online"] is True)
         assert (await room.versions(seat)).versions
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_restores_while_two_people_type_leave_one_document(world: World, seed: int) -> None:
+    """Whatever order things come in, everybody ends with the same valid notebook, and what was typed last is in it."""
+    chance = random.Random(seed)
+    async with (
+        server(world, world.url, OWNER) as owner,
+        server(world, world.url, EDITOR) as editor,
+        Person(owner, world.target) as one,
+        Person(editor, world.target) as two,
+        seated(editor, world.target) as (room, seat),
+    ):
+        for n in range(12):
+            for person in (one, two):
+                person.write(f" w{n}", cell=chance.randrange(2))
+            position = chance.randrange(1, (await room.versions(seat)).position + 1)
+            restoring = asyncio.ensure_future(room.restore(seat, position))
+            one.write(f" d{n}", cell=chance.randrange(2))
+            await restoring
+        one.write(" last")
+        await one.ask("durable")
+        two.write(" words")
+        await two.ask("durable")
+        await one.until(lambda: " words" in one.text() and one.doc.get_state() == two.doc.get_state())
+        assert [one.text(n) for n in range(2)] == [two.text(n) for n in range(2)]
+        listed = await room.versions(seat)
+        book = nbformat.reads((await room.version(seat, listed.position)).decode(), as_version=4)
+        nbformat.validate(book)
+        assert [cell.source for cell in book.cells] == [one.text(n) for n in range(len(one.notebook.ycells))]
+        assert " last" in book.cells[0].source
+        assert not one.closes + two.closes
 
 
 @contextlib.asynccontextmanager
