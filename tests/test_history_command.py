@@ -143,6 +143,7 @@ def test_a_token_file_without_a_token(tmp_path: Path, content: bytes) -> None:
         command.server_of("http://localhost:8888", tmp_path / "token")
 
 
+HERE = running.Running("http://localhost:7777/", "t7")
 ONE, TWO = running.Running("http://localhost:8888/", "t1"), running.Running("http://localhost:8889/lab/", "")
 
 
@@ -153,6 +154,8 @@ ONE, TWO = running.Running("http://localhost:8888/", "t1"), running.Running("htt
         ([ONE], None, "t9", ("http://localhost:8888/", "t9")),
         ([TWO], None, "", ("http://localhost:8889/lab/", "hub")),
         ([ONE, TWO], "http://localhost:8888", "", ("http://localhost:8888", "t1")),
+        ([ONE, HERE, TWO], None, "", ("http://localhost:7777/", "t7")),
+        ([ONE, HERE, TWO], "http://localhost:8888/", "", ("http://localhost:8888/", "t1")),
         ([ONE, TWO], "http://elsewhere:8888", "", ("http://elsewhere:8888", "")),
         ([], "http://elsewhere:8888/", "t9", ("http://elsewhere:8888/", "t9")),
     ],
@@ -167,6 +170,7 @@ def test_which_server_is_asked_with_which_token(
 ) -> None:
     monkeypatch.setattr(running, "running", lambda: mine)
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
+    monkeypatch.setenv("JUPYTER_SERVER_URL", HERE.url)
     file = tmp_path / "token"
     file.write_text(token + "\n")
     assert command.server_of(url, file if token else None) == command.Server(*asked)
@@ -175,6 +179,7 @@ def test_which_server_is_asked_with_which_token(
 @pytest.mark.parametrize(("mine", "said"), [([], "no Jupyter server"), ([ONE, TWO], "http://localhost:8889/lab/")])
 def test_no_server_or_too_many(monkeypatch: pytest.MonkeyPatch, mine: list[running.Running], said: str) -> None:
     monkeypatch.setattr(running, "running", lambda: mine)
+    monkeypatch.delenv("JUPYTER_SERVER_URL", raising=False)
     with pytest.raises(InvalidInput, match=said) as refused:
         command.server_of(None, None)
     assert "--url" in str(refused.value)

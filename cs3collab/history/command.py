@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--diff", nargs="+", metavar=("A", "B"), help="show what changed from A to B, or to what it says now")
     what.add_argument("--restore", metavar="T", help="make the document say again what it said at T, as a new edit of yours")
     what.add_argument("--name", metavar="NAME", help="name what it says now, or with --at said then; '' takes the name away")
-    parser.add_argument("--url", help="the Jupyter server; by default the one you run on this machine")
+    parser.add_argument("--url", help="the Jupyter server; by default the one of this terminal, or your only one here")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token of that server")
 
 
@@ -147,8 +147,10 @@ def server_of(url: str | None, token_file: Path | None) -> Server:
     from cs3collab.jupyter.running import running  # takes a second
 
     mine = running()
+    here = [one for one in mine if one.url == os.environ.get("JUPYTER_SERVER_URL")]  # set in a server's own terminals
     if url is not None:
         return Server(url, next((one.token for one in mine if one.url.rstrip("/") == url.rstrip("/")), ""))
+    mine = here or mine
     if len(mine) != 1:
         what = "several Jupyter servers of yours run" if mine else "no Jupyter server of yours runs"
         known = ", ".join(sorted(one.url for one in mine)) or "its address"
