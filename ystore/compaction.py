@@ -83,9 +83,10 @@ class Compaction:
         async with contents.lock:
             await contents.seal()
             before = list(contents.sealed)
-        marks = await contents.marks_at({wish.position for wish in wishes} | {info.last for info in before})
+        begin = self._begin(before)
+        marks = await contents.marks_at({begin, *(w.position for w in wishes if w.position < begin)}) if begin else {}
         async with contents.lock:
-            plan = await self._plan(before, wishes, marks)
+            plan = await self._plan(before, begin, wishes, marks)
             if plan is None:
                 await self._drop()
                 return True
@@ -94,7 +95,6 @@ class Compaction:
         last = max(info.last for info in plan.live)
         states = [content if info.last == last else await self._state(info.last) for info in to_keep]
         async with contents.lock:
-            begin = plan.begin.last if plan.begin else 0
             if any(wish.position < begin for wish in self._wishes().keys() - wishes.keys()):
                 return False
             await self._replace(plan, content, list(zip(to_keep, states, strict=True)))
@@ -110,27 +110,30 @@ class Compaction:
     async def _state(self, position: int) -> bytes:
         return await snapshot.verified(await self._contents.at(position))
 
-    async def _plan(self, before: list[Info], wishes: dict[Mark, str], marks: dict[int, float]) -> _Plan | None:
+    def _begin(self, before: list[Info]) -> int:
+        """The horizon to be, 0 if there is none or it stays."""
+        past = segment.history(before)
+        outlived = past[: snapshot.outlived(past, self._retention, time.time())]
+        last = max([segment.horizon(before), *(info.last for info in outlived)])
+        return 0 if any(info.kind == segment.HORIZON and info.last >= last for info in before) else last
+
+    async def _plan(self, before: list[Info], begin: int, wishes: dict[Mark, str], marks: dict[int, float]) -> _Plan | None:
         """None if there is nothing to do. Hold the contents' lock."""
         contents = self._contents
-        live, past = segment.live(before), segment.history(before)
-        horizons = [info for info in before if info.kind == segment.HORIZON]
-        first = contents.horizon
-        last = max([first, *(i.last for i in past[: snapshot.outlived(past, self._retention, time.time())])])
-        dropped = [info for info in past if info.last <= last]
-        begin = None
-        if last > max((info.last for info in horizons), default=0):
-            begin = self._kept(segment.HORIZON, [*dropped, *horizons], last, marks.get(last, 0.0))
-        elif not live or (len(live) == 1 and live[0].is_snapshot):
+        live, now = segment.live(before), segment.horizon(before)
+        if not live or (not begin and len(live) == 1 and live[0].is_snapshot):
             return None
-        there = {(i.last, i.at) for i in before if i.kind == segment.PIN}
+        dropped = [info for info in segment.history(before) if info.last <= begin]
+        horizons = [info for info in before if info.kind == segment.HORIZON]
+        horizon = self._kept(segment.HORIZON, [*dropped, *horizons], begin, marks.get(begin, 0.0)) if begin else None
+        there = {(info.last, info.at) for info in before if info.kind == segment.PIN}
         pins = [
             self._kept(segment.PIN, [], wish.position, wish.at, label)
             for wish, label in sorted(wishes.items())
-            if first <= wish.position < last and marks.get(wish.position) == wish.at and wish[:2] not in there
+            if now <= wish.position < begin and marks.get(wish.position) == wish.at and wish[:2] not in there
         ]
         items = await contents.journal.disk(contents.items, live, [])
-        return _Plan(before, live, items, dropped, begin, pins)
+        return _Plan(before, live, items, dropped, horizon, pins)
 
     def _kept(self, kind: str, instead_of: list[Info], last: int, at: float, label: str = "") -> Info:
         first = min((info.first for info in instead_of), default=last)
