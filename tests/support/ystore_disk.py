@@ -191,3 +191,54 @@ def _remains(node: _Node, dice: random.Random) -> bytes:
         page = (node.current if dice.random() < 0.5 else node.durable)[start : start + PAGE]
         pages.append(bytes(page).ljust(PAGE, b"\0"))
     return b"".join(pages)[:size]
+
+
+class RefusingDisk(Files):
+    """Fails the operations in ``failing`` (names of methods, to errno values) while they are in it."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, int] = {}
+        self.refusals = 0
+
+    def _pass(self, operation: str) -> None:
+        if number := self.failing.get(operation):
+            self.refusals += 1
+            raise OSError(number, os.strerror(number))
+
+    def create(self, path: Path) -> int:
+        self._pass("create")
+        return super().create(path)
+
+    def create_temporary(self, path: Path) -> int:
+        self._pass("create_temporary")
+        return super().create_temporary(path)
+
+    def write(self, fd: int, data: bytes) -> None:
+        if "write" in self.failing:
+            super().write(fd, data[: len(data) // 2])  # a full disk takes a part
+        self._pass("write")
+        super().write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        self._pass("sync")
+        super().sync(fd)
+
+    def sync_dir(self, path: Path) -> None:
+        self._pass("sync_dir")
+        super().sync_dir(path)
+
+    def truncate(self, path: Path, size: int) -> None:
+        self._pass("truncate")
+        super().truncate(path, size)
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._pass("replace")
+        super().replace(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._pass("unlink")
+        super().unlink(path)
+
+    def make_dir(self, path: Path) -> None:
+        self._pass("make_dir")
+        super().make_dir(path)

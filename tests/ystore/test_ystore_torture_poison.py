@@ -1,0 +1,111 @@
+"""Fault 8: bytes of updates mean nothing to the store; what cannot be replayed is named by a process that may die of it."""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.ystore_ledger import keys
+
+from ystore import MemoryBlobs, PoisonedRecord, Store, record
+from ystore.testing import QUICK, update
+
+RecordProperty = Callable[[str, object], None]
+CRASHING = Path(__file__).parents[1] / "fixtures" / "crashing_updates.py"
+
+OPAQUE = """
+import asyncio, json, random, sys
+from ystore import MemoryBlobs, Store
+from ystore.record import Record, encode
+from ystore.testing import QUICK
+
+async def main():
+    dice, blobs = random.Random(8), MemoryBlobs()
+    updates = [dice.randbytes(int(10 ** dice.uniform(0, 4))) for _ in range(1000)]
+    records = b"".join(encode(Record(n, "x", 0.0, b"")) for n in range(1, 99))
+    updates += [b"", bytes(2**20), b"YsR\\x01" * 99, b"YsO\\x01" * 99, records]
+    for directory in sys.argv[1:]:
+        async with await Store.open(directory, blobs, tuning=QUICK) as store:
+            if store.position == 0:
+                await asyncio.gather(*(store.append(u, "mallory") for u in updates))
+            await store.flush()
+            assert store.status.shipped
+            assert [r.update async for r in store.records()] == updates
+            assert [u async for u in store.updates()] == updates
+    print(json.dumps({"updates": len(updates), "decoders": [name for name in sys.modules if "pycrdt" in name]}))
+
+asyncio.run(main())
+"""
+
+
+def test_a_thousand_updates_of_noise_are_kept_shipped_and_fetched_undecoded(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", OPAQUE, tmp_path / "s", tmp_path / "s", tmp_path / "fetched"],
+        capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"updates": 1005, "decoders": []}
+
+
+def nested(depth: int) -> bytes:
+    """A list in a list in a list, deeper than the decoder's stack: the process that decodes it is killed by SIGSEGV."""
+    return b"\1\1\1\0\x28\1\1m\1k\1" + b"\x75\1" * depth + b"\x7e\0"
+
+
+POISONS: dict[str, Callable[[], bytes]] = {
+    "nothing": lambda: b"",
+    "noise": lambda: random.Random(1).randbytes(99),
+    "cut off": lambda: update(5)[:-3],
+    "a length without end": lambda: b"\xff" * 1000,
+    "a record of the log": lambda: record.encode(record.Record(1, "x", 0.0, update(1))),
+    "kills the process": lambda: nested(200_000),
+}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("poison", POISONS)
+async def test_poison_is_named_and_the_rest_served(tmp_path: Path, poison: str, record_property: RecordProperty) -> None:
+    bad, dice, blobs = POISONS[poison](), random.Random(poison), MemoryBlobs()
+    at = dice.randint(1, 8)
+    async with await Store.open(tmp_path / "s", blobs, tuning=QUICK) as store:
+        for n in range(1, 10):
+            await store.append(bad if n == at else update(n), "mallory" if n == at else "ann")
+        await poisoned(store, at)
+        assert keys([await store.load(at - 1)]) == {str(n) for n in range(1, at)}
+        assert await store.append(update(10)) == 10
+        await store.flush()
+        assert store.status.shipped == 10
+    for root in ("s", "fetched"):
+        async with await Store.open(tmp_path / root, blobs, tuning=QUICK) as store:
+            assert [r.update async for r in store.records()][at - 1] == bad
+            await poisoned(store, at)
+    record_property("figures", f"{len(bad)} bytes at position {at}")
+
+
+async def poisoned(store: Store, at: int) -> None:
+    for work in (store.load, store.compact):
+        with pytest.raises(PoisonedRecord) as caught:
+            await work()
+        assert (caught.value.position, caught.value.author) == (at, "mallory")
+        assert caught.value.hint
+
+
+@pytest.mark.integration
+async def test_updates_that_make_the_decoder_panic_are_named(tmp_path: Path, record_property: RecordProperty) -> None:
+    """They are found anew each time, as they differ between versions of the decoder."""
+    result = await asyncio.to_thread(
+        subprocess.run, [sys.executable, CRASHING, "5"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    found = [line.split() for line in result.stdout.splitlines()]
+    for number, (base, bad) in enumerate(found):
+        async with await Store.open(tmp_path / str(number), tuning=QUICK) as store:
+            await store.append(bytes.fromhex(base), "ann")
+            await store.append(bytes.fromhex(bad), "mallory")
+            await store.append(update(3), "ann")
+            await poisoned(store, 2)
+            assert await store.append(update(4)) == 4
+    record_property("figures", f"{len(found)} updates that panic")
