@@ -36,26 +36,29 @@ class Ledger:
         assert position not in of_lineage, f"position {position} was given out twice"
         of_lineage[position] = number
 
-    async def verify(self, store: Store, *, same_positions: bool = True) -> int:
+    async def verify(self, store: Store, *, split: bool = False) -> int:
         """All that was promised is there, once, in order; nothing that nobody tried. Returns the number of records.
 
-        ``same_positions`` is false after a split brain, when one branch gets new ones.
+        ``split``: another wrote, too. Promised positions may have moved, of which both may have made a copy, and a snapshot may
+        have come without its records.
         """
         records = [record async for record in store.records()]
         promised = self.acknowledged.get(store.lineage, {})
-        self._verify_records(records, promised, same_positions)
-        assert keys([update async for update in store.updates()]) == {str(number_of(r)) for r in records}
+        self._verify_records(records, promised, split)
+        recorded, content = {str(number_of(r)) for r in records}, keys([update async for update in store.updates()])
+        assert recorded <= content, "in the history, but not in the document"
+        assert content <= ({str(n) for n in self.tried} if split else recorded), "in the document, but not in the history"
         return len(records)
 
-    def _verify_records(self, records: Sequence[Record], promised: dict[int, int], same_positions: bool) -> None:
+    def _verify_records(self, records: Sequence[Record], promised: dict[int, int], split: bool) -> None:
         positions = [r.position for r in records]
         assert positions == sorted(set(positions)), "not in order"
         numbers = [number_of(r) for r in records]
-        assert len(set(numbers)) == len(numbers), "an update is there twice"
+        assert len({(r.author, r.at, r.update) for r in records} if split else records) == len(set(numbers)), "there twice"
         assert set(numbers) <= self.tried, "an update that nobody made"
         assert all(r.update == update(n) for r, n in zip(records, numbers, strict=True))
         assert set(promised.values()) <= set(numbers), "an acknowledged update is lost"
-        if same_positions:
+        if not split:
             assert promised.items() <= dict(zip(positions, numbers, strict=True)).items(), "another update in its place"
 
 
@@ -81,6 +84,7 @@ class Writer:
         self.store: Store
         self.noted = self.tried_notes = 0
         self.refused = 0
+        self.named: dict[int, str] = {}
         self._numbers = itertools.count(first, step)
 
     async def write(self, count: int) -> None:
@@ -105,3 +109,10 @@ class Writer:
         number = self.tried_notes
         await self.store.set_meta({"n": str(number)})
         self.noted = number
+
+    async def name(self) -> None:
+        """Names the version that is now the last."""
+        if self.store.position:
+            name = f"v{next(self._numbers)}"
+            version = await self.store.name_version(name)
+            self.named[version.position] = name

@@ -34,7 +34,7 @@ async def life(root: Path, disk: Files, blobs: BlobStore | None, writer: Writer,
         return
     writer.store = store
     works: list[Callable[[], Awaitable[object]]] = [
-        lambda: writer.write(dice.randint(1, 6)), lambda: writer.write(1), store.compact, store.flush, writer.note,
+        lambda: writer.write(dice.randint(1, 6)), lambda: writer.write(1), store.compact, store.flush, writer.note, writer.name,
         lambda: store.quarantine(b"bad", "mallory", "test"),
     ]  # fmt: skip
     for _ in range(12):
@@ -69,6 +69,8 @@ async def power_cuts(tmp_path: Path, cuts: int, seed: int) -> Counter[str]:
                     assert int(store.meta.get("n", 0)) >= writer.noted, "acknowledged notes are lost"
                     assert int(store.meta.get("n", 0)) <= writer.tried_notes
                     await ledger.verify(store)
+                    named = {version.position for version in await store.versions() if version.name}
+                    assert writer.named.keys() <= named, "acknowledged names are lost"
             except BaseException:
                 print(f"seed {seed}")
                 raise
