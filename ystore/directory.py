@@ -404,7 +404,7 @@ def pack_segment(
 ) -> tuple[Info, bytes]:
     """Header and bytes of a segment with these records, at least one; `sealed` (Unix seconds) is now unless it is given."""
     first, last, newest = found[0].position, found[-1].position, max(record.at for record in found)
-    sealed = time.time() if sealed is None else sealed
+    sealed = round(time.time(), 3) if sealed is None else sealed
     info = Info(name, lineage, first, last, len(found), covers or Covers(), newest, sealed=sealed)
     info = replace(info, raw=sum(map(records.size, found)))
     packed = segment.pack_records(info, found)

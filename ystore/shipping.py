@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from ystore import history, segment
 from ystore import manifest as manifests
 from ystore.blobs import BlobStore
-from ystore.covers import union
+from ystore.covers import Covers, union
 from ystore.directory import Directory
 from ystore.errors import BlobConflict, BlobNotFound, StoreCorrupt, StoreUnavailable
 from ystore.failpoints import hit
@@ -23,6 +23,7 @@ CALL_TIMEOUT_S = 30.0
 LIST_TIMEOUT_S = 5.0
 """When the local directory has the document, opening does not wait longer than this to hear of other writers."""
 _AT_ONCE = 8
+_SPARED = 4
 
 
 class Shipper:
@@ -35,6 +36,10 @@ class Shipper:
         self._shipped: set[str] | None = None
         self._notes: set[str] = set()
         self._revision = -1
+        self._stands = Covers()
+        """What the last snapshot stands for that was put there."""
+        self.all_is_due = False
+        """Ship what is not worth it, too: somebody asked for it."""
 
     @property
     def shipped(self) -> frozenset[str]:
@@ -48,7 +53,7 @@ class Shipper:
 
     def forget(self) -> None:
         """After a reset: nothing of the new lineage was shipped."""
-        self._shipped, self._revision, self._notes = set(), -1, set()
+        self._shipped, self._revision, self._notes, self._stands = set(), -1, set(), Covers()
 
     async def fetch(self) -> None:
         """Adopts the newest lineage and brings the objects the directory lacks or has damaged.
@@ -130,9 +135,10 @@ class Shipper:
         if self._shipped is None:
             names = await _ask(self._blobs.list(prefix), CALL_TIMEOUT_S)
             self._shipped = {n.removeprefix(prefix) for n in names if n.endswith(segment.SEALED)}
-        for info in infos:
-            if info.name not in self._shipped:
-                await self._ship_one(info, prefix)
+        missing = [info for info in infos if info.name not in self._shipped]
+        for info in missing if self.all_is_due else worth_shipping(infos, self._shipped, self._stands):
+            await self._ship_one(info, prefix)
+        self.all_is_due = False
         await self._ship_notes()
         await self._drop(infos, prefix)
 
@@ -148,6 +154,8 @@ class Shipper:
         await self._journal.disk(hit, "ship.put.after")
         if self._place.manifest.prefix == prefix and self._shipped is not None:
             self._shipped.add(info.name)
+            if info.is_snapshot:
+                self._stands = info.covers
 
     async def _put(self, name: str, data: bytes) -> None:
         """An object already there is what an earlier attempt left whose answer was lost."""
@@ -165,8 +173,17 @@ class Shipper:
         await _ask(self._blobs.put(name, manifests.encode(manifest)), CALL_TIMEOUT_S)
         self._revision = manifest.revision
         for old in sorted(self._notes - {name}):
-            await _ask(self._blobs.delete(old), CALL_TIMEOUT_S)
+            if not await self._knows_more(old, manifest):
+                await _ask(self._blobs.delete(old), CALL_TIMEOUT_S)
             self._notes.discard(old)
+
+    async def _knows_more(self, name: str, manifest: Manifest) -> bool:
+        """Its writer lives and noted something since it was read; the next opening takes that up."""
+        try:
+            found = manifests.decode(await _ask(self._blobs.get(name), CALL_TIMEOUT_S))
+        except (BlobNotFound, StoreCorrupt, ValueError, KeyError):
+            return False
+        return found.revision > manifest.revision or not set(found.names) <= set(manifest.names)
 
     async def _drop(self, infos: list[Info], prefix: str) -> None:
         """Deletes what compaction made needless, once its substitute was read back from the blob store."""
@@ -175,7 +192,7 @@ class Shipper:
             return
         covered = union(info.covers for info in infos if info.name in self.shipped)
         gone = {name for name in idle if name in covered}
-        standing = [info for info in infos if any(name in info.covers for name in gone)]
+        standing = [info for info in infos if info.name in self.shipped and any(name in info.covers for name in gone)]
         lost = [info.name for info in standing if not await self._is_kept(info, prefix)]
         if lost:
             self._shipped = set(self.shipped - set(lost))
@@ -197,6 +214,19 @@ class Shipper:
             return await _ask(self._blobs.get(name), CALL_TIMEOUT_S)
         except BlobNotFound as error:
             raise StoreUnavailable(f"{name} was listed, but is not there") from error
+
+
+def worth_shipping(infos: Sequence[Info], there: Collection[str], stands: Covers) -> list[Info]:
+    """What of `infos` the blob store, which has `there`, should get now; `stands` is what its newest snapshot stands for.
+
+    A snapshot is as large as the document and says nothing that the segments there do not: it goes when what it spares a reader
+    is four times as large. With a state that is kept goes everything, for that may replace segments.
+    """
+    missing = [info for info in infos if info.name not in there]
+    if any(info.is_kept for info in missing):
+        return missing
+    behind = sum(info.size for info in segment.history(infos) if info.name not in stands)
+    return [info for info in missing if not info.is_snapshot or behind >= _SPARED * info.size]
 
 
 async def _ask(call: Awaitable[T], timeout: float) -> T:

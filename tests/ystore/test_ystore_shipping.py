@@ -3,11 +3,15 @@
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ystore import MemoryBlobs, Store, StoreUnavailable, Tuning
+from ystore.covers import Covers
+from ystore.segment import Info
+from ystore.shipping import worth_shipping
 from ystore.testing import QUICK, FaultyBlobs, update
 
 
@@ -230,3 +234,15 @@ async def test_a_history_lost_before_anything_was_shipped_begins_a_new_lineage(t
     async with await Store.open(tmp_path / "s", blobs) as store:
         assert store.position == 0
         assert store.lineage != lost, "clients that still hold the lost history must not be merged with a second seed"
+
+
+def test_a_snapshot_goes_when_what_it_spares_is_four_times_as_large() -> None:
+    def info(name: str, size: int) -> Info:
+        return Info(name, "line", 1, 9, 9, size=size)
+
+    old, new, snapshot = info("old.yseg", 900), info("new.yseg", 399), info("s.ysnap", 100)
+    assert worth_shipping([old, new, snapshot], {"old.yseg"}, Covers.of(["old.yseg"])) == [new]
+    assert worth_shipping([old, new, snapshot], {"old.yseg"}, Covers()) == [new, snapshot]
+    assert worth_shipping([old, replace(new, size=400), snapshot], {"new.yseg"}, Covers.of(["old.yseg"])) == [old, snapshot]
+    kept = info("h.yhor", 1)
+    assert worth_shipping([new, kept, snapshot], {"new.yseg"}, Covers.of(["new.yseg"])) == [kept, snapshot]
