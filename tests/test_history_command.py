@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -102,14 +101,16 @@ def book(*sources: str) -> bytes:
 
 def test_a_difference_of_notebooks_is_nbdimes() -> None:
     assert showing.notebook_difference(book("a"), book("a"), ("x", "x")) == ""
-    if importlib.util.find_spec("nbdime") is None:
-        with pytest.raises(Unsupported, match="pip install nbdime"):
-            showing.notebook_difference(book("a"), book("b"), ("x", "x"))
-        return
     shown = showing.notebook_difference(book("a", "same"), book("b", "same"), ("n.ipynb at 1", "n.ipynb at 2"))
     assert "modified /cells/0/source" in shown
     assert "same" not in shown
     assert "\x1b" not in shown
+
+
+def test_without_nbdime_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nbdime", None)
+    with pytest.raises(Unsupported, match="pip install"):
+        showing.notebook_difference(book("a"), book("b"), ("x", "x"))
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def notebook_difference(old: bytes, new: bytes, names: tuple[str, str]) -> str:
     except ModuleNotFoundError as error:
         raise Unsupported(
             "what differs between notebooks is shown by nbdime, which is not installed",
-            hint="pip install nbdime; or write both versions with --at and -o",
+            hint="pip install 'cs3collab[diff]'; or write both versions with --at and -o",
         ) from error
     before, after = nbformat.from_dict(before), nbformat.from_dict(after)
     out = io.StringIO()

@@ -269,7 +269,12 @@ def _configuration(
             "root_dir": str(folder / "work"),
             "contents_manager_class": "cs3collab.jupyter.contents.CS3ContentsManager",
             "identity_provider_class": "cs3collab.jupyter.identity.CS3IdentityProvider",
-            "jpserver_extensions": {"jupyter_server_ydoc": False, "cs3collab": live, "jupyter_server_fileid": True},
+            "jpserver_extensions": {
+                "jupyter_server_ydoc": False,
+                "nbdime": False,
+                "cs3collab": live,
+                "jupyter_server_fileid": True,
+            },
         },
         "FileIdExtension": {"file_id_manager_class": "cs3collab.jupyter.fileid.CS3FileIdManager"},
         "CS3Settings": {
