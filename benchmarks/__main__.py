@@ -14,7 +14,20 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks import floor, keystrokes, memory, notebooks, opening, results, servers, store, worker
+from benchmarks import (
+    floor,
+    keystrokes,
+    memory,
+    notebooks,
+    opening,
+    results,
+    servers,
+    store_append,
+    store_compact,
+    store_open,
+    store_upload,
+    worker,
+)
 from benchmarks.keystrokes import Typing
 from benchmarks.results import Row
 from benchmarks.servers import Side
@@ -44,8 +57,20 @@ class Ground:
         return self._sides
 
 
-async def _store(ground: Ground, quick: bool) -> list[Row]:
-    return await store.measure(ground.folder, rounds=1 if quick else 5, number=100)
+async def _append(ground: Ground, quick: bool) -> list[Row]:
+    return await store_append.measure(ground.folder / "append", rounds=1 if quick else 5, number=50 if quick else 100)
+
+
+async def _reopen(ground: Ground, quick: bool) -> list[Row]:
+    return await store_open.measure(ground.folder / "reopen", edits=5_000 if quick else 100_000, rounds=3 if quick else 9)
+
+
+async def _upload(ground: Ground, quick: bool) -> list[Row]:
+    return await store_upload.measure(ground.folder / "upload", hours=0.05 if quick else 1.0)
+
+
+async def _compact(ground: Ground, quick: bool) -> list[Row]:
+    return await store_compact.measure(ground.folder / "compact", rounds=1 if quick else 4, seconds=2.0 if quick else 4.0)
 
 
 async def _worker(ground: Ground, quick: bool) -> list[Row]:
@@ -88,7 +113,12 @@ class Benchmark:
 
 # Memory first of those with servers: later it would be taken from what others gave back.
 BENCHMARKS = {
-    "store": Benchmark("what it takes to make an edit durable, against the bare disk and SQLiteYStore", _store),
+    "store-append": Benchmark("what it takes to make an edit durable, against the bare disk and the stock stores", _append),
+    "store-open": Benchmark(
+        "opening a document after 100,000 edits and the bytes they take, against the stock stores", _reopen
+    ),
+    "store-upload": Benchmark("what an hour's session puts into the blob store, against its updates", _upload),
+    "store-compact": Benchmark("an append while the store compacts, against one while it does not", _compact),
     "worker": Benchmark("an edit to the room worker and back, against an echo process", _worker),
     "memory": Benchmark("what an open notebook costs while nobody types, against a stock server", _memory),
     "two": Benchmark("a keystroke through two Jupyter servers and two relays, against one stock server", _two),
@@ -114,7 +144,7 @@ def main() -> int:
         prog="python -m benchmarks",
         description="Measures cs3collab against stock jupyter-collaboration, or against a floor, in the same run. "
         "Absolute figures depend on the machine and on what else it does; the ratios are what counts.",
-        epilog="benchmarks:\n" + "\n".join(f"  {name:8} {each.about}" for name, each in BENCHMARKS.items()),
+        epilog="benchmarks:\n" + "\n".join(f"  {name:13} {each.about}" for name, each in BENCHMARKS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help="this one; may be repeated")
