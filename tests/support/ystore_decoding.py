@@ -8,10 +8,10 @@ from ystore import pycrdt, replay
 
 async def decode_here(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
     """Stands in for what ``python -m ystore.pycrdt`` is started for; the same functions do the work."""
-    return await asyncio.to_thread(_decode, task, groups)
+    return await asyncio.to_thread(decoded, task, groups)
 
 
-def _decode(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
+def decoded(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
     if task == "squash":
         return pycrdt.squash(groups[0])
     if task == "compare":
