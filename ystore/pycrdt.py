@@ -20,12 +20,10 @@ import anyio
 from pycrdt import Array, Doc, Map, MapEvent, Subscription, Text, TransactionEvent, get_update, merge_updates
 from pycrdt.store import BaseYStore, YDocNotFound
 
-from ystore.errors import PositionGone, StoreUnavailable
+from ystore.errors import StoreUnavailable
 from ystore.stock import Settings, imported, key_of, leave, server_config, settings_from, share
 from ystore.store import Store
 
-SAVED = "saved"
-"""What a store notes: the position at which the file last had the document's content."""
 STATE = "state"
 """Where jupyter-ydoc keeps what is no content: whether the document is saved, the file's hash."""
 
@@ -83,14 +81,20 @@ class CS3YStore(BaseYStore):
                     self._gap = False
                 if data == self._save:
                     self._save = None
-                    await store.set_meta({SAVED: str(position)})
+                    await store.set_base(position, "")
 
     async def read(self) -> AsyncIterator[tuple[bytes, bytes, float]]:
-        """Every update with its metadata and Unix seconds. Raises `pycrdt.store.YDocNotFound` if there is none."""
+        """The state where the history begins and every update since, each with its metadata and Unix seconds.
+
+        Raises `pycrdt.store.YDocNotFound` if there is none.
+        """
         async with self.store() as store:
             if not store.position:
                 raise YDocNotFound
-            async for record in store.records():
+            if store.horizon:
+                begin = next(version for version in await store.versions() if version.position == store.horizon)
+                yield await store.load(begin.position), b"", begin.at
+            async for record in store.records(store.horizon):
                 yield record.update, record.author.encode("latin-1"), record.at
 
     async def apply_updates(self, ydoc: Doc[Any]) -> None:
@@ -125,7 +129,7 @@ class CS3YStore(BaseYStore):
         """Stores all of `ydoc`. A room calls it when it took the file: for a new document, or in place of what was loaded.
 
         In the second case, if the file is what it was when it was last saved, what came after was never saved, and is put back
-        into `ydoc`. Else others changed the file: it stays as it is, and what was loaded stays in the history.
+        into `ydoc`. Else others changed the file: it stays as it is, and what was loaded is kept as a named version.
         """
         async with self.store() as store:
             put_back = self._loaded and await self._put_back(store, ydoc)
@@ -133,15 +137,12 @@ class CS3YStore(BaseYStore):
             metadata = await self.get_metadata()
             position = await store.append(ydoc.get_update(), metadata.decode("latin-1"))
             if not put_back:
-                await store.set_meta({SAVED: str(position)})
+                await store.set_base(position, "")
 
     async def _put_back(self, store: Store, ydoc: Doc[Any]) -> bool:
-        saved = int(store.meta.get(SAVED, 0))
-        try:
-            then = replay([await store.load(saved)])
-        except PositionGone:
-            return False
-        if _content(then, ydoc) != _content(ydoc, ydoc):
+        saved = await store.base()
+        if saved is None or _content(replay([saved]), ydoc) != _content(ydoc, ydoc):
+            await store.name_version(f"before others' changes to the file were taken, at {store.position}")
             self.log.warning("%s: others changed the file; what it lacks is in the history up to %d", self.path, store.position)
             return False
         restore(ydoc, replay([await store.load()]))

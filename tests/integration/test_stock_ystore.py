@@ -19,7 +19,6 @@ from support.sites import JupyterServer, Site, jupyter_server, site
 
 from cs3collab.rooms.ysocket import raw_request
 from ystore import Store, manifest, segment
-from ystore.pycrdt import SAVED
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 BEFORE, WORDS = "x = 1", "\nnever saved, only in the log"
@@ -128,6 +127,12 @@ def document(folder: Path) -> Path:
     return found
 
 
+def saved_at(directory: Path) -> int:
+    """The position at which the file last had the document's content."""
+    base = manifest.decode((directory / "manifest").read_bytes()).base
+    return base.position if base else 0
+
+
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Site]:
     async with site(tmp_path) as running:
@@ -161,7 +166,7 @@ async def test_what_was_typed_after_a_save_is_there_too(here: Site, folder: Path
             await found_in(folder / "stored", b"saved")
         async with joined(server, raw_request("save", 1)):
             await until(lambda: b"saved" in (folder / "work" / "n.ipynb").read_bytes())
-            await until(lambda: manifest.decode((document(folder) / "manifest").read_bytes()).meta[SAVED] != "1")
+            await until(lambda: saved_at(document(folder)) > 1)
         await type_words(server, folder / "stored")
         await server.kill()
         assert MARK not in (folder / "work" / "n.ipynb").read_bytes()
@@ -180,7 +185,7 @@ async def test_it_comes_back_from_cs3_when_the_directory_is_lost(here: Site, fol
             assert source_of(shared, 0) == BEFORE + WORDS
 
 
-async def test_a_file_that_others_changed_wins_and_the_edit_is_in_the_history(here: Site, folder: Path) -> None:
+async def test_a_file_that_others_changed_wins_and_the_edit_is_a_named_version(here: Site, folder: Path) -> None:
     async with stock_server(here, folder) as server:
         await type_words(server, folder / "stored")
         await server.kill()
@@ -190,10 +195,11 @@ async def test_a_file_that_others_changed_wins_and_the_edit_is_in_the_history(he
             assert source_of(shared, 0) == "others wrote this"
         await server.kill()
     async with await Store.open(document(folder)) as store:
-        states = [YNotebook(Doc()) for _ in range(store.position)]
-        for position, state in enumerate(states, 1):
-            state.ydoc.apply_update(await store.load(position))
-        assert BEFORE + WORDS in [source_of(state, 0) for state in states]
+        (named,) = [version for version in await store.versions() if version.name]
+        before = YNotebook(Doc())
+        before.ydoc.apply_update(await store.load(named.position))
+    assert source_of(before, 0) == BEFORE + WORDS
+    assert named.name.startswith("before others' changes")
 
 
 async def test_a_room_that_was_closed_opens_again(here: Site, folder: Path) -> None:

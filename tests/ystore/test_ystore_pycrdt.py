@@ -15,7 +15,7 @@ from pycrdt import Array, Doc, Map, Text
 from pycrdt.store import YDocNotFound
 from pycrdt.websocket.yroom import YRoom
 
-from ystore import Journal, MemoryBlobs, Store, StoreLocked, StoreUnavailable, replay, stock
+from ystore import Journal, MemoryBlobs, Retention, Store, StoreLocked, StoreUnavailable, replay, stock
 from ystore.pycrdt import CS3YStore, restore
 from ystore.replay import ReplayFailed
 from ystore.stock import Settings, imported, key_of, settings_from
@@ -112,6 +112,23 @@ async def test_after_an_update_was_refused_the_next_brings_everything(tmp_path: 
         assert str(found.get("t", type=Text)) == "lost? no"
     doc.unobserve(subscription)
     journal.close()
+
+
+async def test_after_retention_the_stock_timeline_begins_with_the_state_at_the_horizon(tmp_path: Path) -> None:
+    directory = tmp_path / key_of(NAME)
+    async with await Store.open(directory, retention=Retention(age_s=None, bytes=0)) as store:
+        for n in range(3):
+            await store.append(update(n), at=float(n))
+        await store.compact()
+        assert store.horizon == 3
+        await store.append(update(3), "ann", at=9.0)
+    async with adapter_in(tmp_path) as adapter:
+        first, last = [found async for found in adapter.read()]
+        assert last == (update(3), b"ann", 9.0)
+        assert first[1:] == (b"", 2.0)
+        doc: Doc[Any] = Doc()
+        doc.apply_update(first[0])
+        assert doc.get("m", type=Map).to_py() == {str(n): f"<{n}>" for n in range(3)}
 
 
 async def test_the_cold_part_is_what_the_factory_makes(tmp_path: Path) -> None:
