@@ -58,7 +58,7 @@ class Ground:
 
 
 async def _append(ground: Ground, quick: bool) -> list[Row]:
-    return await store_append.measure(ground.folder / "append", rounds=1 if quick else 5, number=50 if quick else 100)
+    return await store_append.measure(ground.folder / "append", rounds=1 if quick else 5, number=50 if quick else 200)
 
 
 async def _reopen(ground: Ground, quick: bool) -> list[Row]:

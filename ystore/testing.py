@@ -141,6 +141,21 @@ class StoreTests:
             assert sorted(await store.load()) == sorted(before)
             assert [(r.position, r.update) async for r in store.records()] == [(n + 1, update(n)) for n in range(6)]
 
+    async def test_names_and_the_base_come_back_when_the_directory_is_lost(self, tmp_path: Path) -> None:
+        async with self.store(tmp_path) as store:
+            for n in range(4):
+                await store.append(update(n), "ann", at=float(n))
+            await store.name_version("submitted", 2)
+            await store.set_base(3, "etag")
+            await store.flush()
+        shutil.rmtree(tmp_path / "store")
+        async with self.store(tmp_path) as store:
+            assert [(v.position, v.name) for v in await store.versions() if v.name] == [(2, "submitted")]
+            assert store.saved is not None
+            assert (store.saved.position, store.saved.etag) == (3, "etag")
+            assert sorted(await store.load(1)) == sorted(update(0))
+            assert await store.position_at(1.0) == 2
+
     async def test_after_a_reset_the_old_lineage_does_not_come_back(self, tmp_path: Path) -> None:
         async with self.store(tmp_path) as store:
             await store.append(update(1))
