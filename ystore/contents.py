@@ -54,6 +54,9 @@ class Contents:
         past = segment.history(self.sealed)
         if any(info.first <= file.last and file.first <= info.last for file in self.logs for info in past):
             await self.seal()  # what a crash left of a branch
+        past = segment.history(self.sealed)
+        if any(f.first <= self.horizon or any(f.first <= i.last and i.first <= f.last for i in past) for f in self.logs):
+            await self.seal()
         divergent = segment.divergent(self.sealed)
         kept = [i for i in segment.history(self.sealed) if i not in divergent]
         for info in divergent:
@@ -68,6 +71,16 @@ class Contents:
             last = moved.last
         self.log = self._begin(last)
 
+    async def find_names(self) -> None:
+        """Names of versions that were lost with a manifest, or whose records another writer moved."""
+        place = self.place
+        await self.journal.disk(place.find_names, self.sealed)
+        if place.has_news and place.manifest.names:
+            kept = {(info.last, info.at) for info in self.sealed if info.is_kept}
+            names = [named for named in place.manifest.names if (named.position, named.at) not in kept]
+            to = await self.fold(lambda marks: history.strayed(names, marks))
+            await self.journal.disk(place.move_names, to)
+
     def clear(self) -> None:
         """The lineage ended."""
         self.logs, self.sealed, self.log = [], [], self._begin(0)
@@ -79,7 +92,8 @@ class Contents:
 
     def past(self) -> list[File]:
         """What holds the records that are still there, by position."""
-        return [*(i for i in segment.history(self.sealed) if i.name not in self._copies), *self.files()]
+        segments = (info for info in segment.history(self.sealed) if info.name not in self._copies)
+        return sorted([*segments, *self.files()], key=lambda file: file.first)
 
     @property
     def horizon(self) -> int:
@@ -141,12 +155,8 @@ class Contents:
         """Those of which the state can be loaded."""
         names = list(names)
         known = {(named.position, named.at): named.name for named in names}
-        kept = {info.last: info for info in self.sealed if info.is_kept}
-        old = [
-            Version(position, info.at, (), 0, known.get((position, info.at), ""))
-            for position, info in sorted(kept.items())
-            if position <= self.horizon
-        ]
+        kept = sorted({(info.last, info.at) for info in self.sealed if info.is_kept and info.last <= self.horizon})
+        old = [Version(position, at, (), 0, known.get((position, at), "")) for position, at in kept]
         named = [version for version in old if version.name or version.position == self.horizon]
         return named + await self.fold(lambda marks: history.versions(marks, names, gap_s))
 

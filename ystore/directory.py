@@ -16,7 +16,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class Directory:
         self.manifest = Manifest()
         self.is_new = False
         self.recovered = False
+        self.has_news = False
+        """The blob store had objects or notes that were not here."""
 
     def _acquire(self) -> int:
         fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -159,6 +161,11 @@ class Directory:
         found = [Named(i.last, i.at, i.label, 0) for i in infos if i.label and (i.last, i.at) not in known]
         if found:
             self.save_manifest(self.manifest.knowing(found))
+
+    def move_names(self, to: Mapping[tuple[int, float], int]) -> None:
+        """Notes that records have new positions; `to` has them by old position and time."""
+        if (manifest := self.manifest.moved(to)) != self.manifest:
+            self.save_manifest(manifest)
 
     def tidy(self) -> None:
         """Finishes what a crash interrupted: temporary files go, data of other lineages moves to ``old``."""
@@ -310,9 +317,7 @@ class Directory:
         if there.issuperset(old):
             return None
         found = [replace(r, position=after + n) for n, r in enumerate(old, 1)]
-        to = {(was.position, was.at): now.position for was, now in zip(old, found, strict=True)}
-        if (manifest := self.manifest.moved(to)) != self.manifest:
-            self.save_manifest(manifest)
+        self.move_names({(was.position, was.at): now.position for was, now in zip(old, found, strict=True)})
         name = self.new_name(after + 1) + segment.SEGMENT
         moved, packed = pack_segment(name, self.manifest.lineage, found, covered_by([info]), info.sealed)
         self.put(moved, packed)

@@ -82,6 +82,26 @@ def moved(names: Iterable[Named], to: Mapping[tuple[int, float], int]) -> tuple[
     return merged(replace(n, position=to.get((n.position, n.at), n.position)) for n in names)
 
 
+def strayed(names: Iterable[Named], marks: Iterable[Mark]) -> dict[tuple[int, float], int]:
+    """New positions of named records that another writer moved without knowing of the name, by old position and time.
+
+    They are found by their time, at a later position.
+    """
+    lost = {(named.position, named.at) for named in names}
+    by_time: dict[float, list[int]] = {}
+    for position, at in lost:
+        by_time.setdefault(at, []).append(position)
+    to = {}
+    for mark in marks:
+        if mark.at in by_time:
+            for position in by_time[mark.at]:
+                if position < mark.position and (position, mark.at) in lost:
+                    to[position, mark.at] = mark.position
+                    lost.discard((position, mark.at))
+            lost.discard(mark[:2])
+    return to
+
+
 def checked_name(name: str) -> str:
     """Raises ValueError for what would not fit on one line of a list."""
     name = name.strip()

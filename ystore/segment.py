@@ -277,7 +277,7 @@ def state_at(infos: Iterable[Info], position: int) -> list[Info] | None:
     """What has the state at `position`, states first; of segments only the records up to it count. None if it is not kept."""
     infos = list(infos)
     if position < horizon(infos):
-        return sorted((i for i in infos if i.is_kept and i.last == position), key=lambda i: i.name)[:1] or None
+        return sorted((i for i in infos if i.is_kept and i.last == position), key=lambda i: i.name) or None
     past = history(infos)
     states = [i for i in infos if i.last <= position and (i.kind == HORIZON or (i.is_snapshot and not _is_displaced(i, past)))]
     return live([*states, *(i for i in past if i.last <= position)]) + [i for i in past if i.first <= position < i.last]

@@ -92,6 +92,7 @@ class Shipper:
         try:
             noted = await self._newest_notes(names, place.manifest)
             if noted != place.manifest:
+                place.has_news = True
                 await self._journal.disk(place.save_manifest, noted)
             await self._complete(names)
         except StoreUnavailable as error:
@@ -125,6 +126,7 @@ class Shipper:
                 data = await self._get(prefix + name)
             if await self._journal.disk(place.restore, name, data):
                 place.report.restored += 1
+                place.has_news = True
 
         await asyncio.gather(*(bring(name) for name in sorted(lacking)))
 
@@ -204,8 +206,8 @@ class Shipper:
 
     async def _is_kept(self, info: Info, prefix: str) -> bool:
         try:
-            segment.check(info.name, await self._get(prefix + info.name))
-        except StoreCorrupt:
+            segment.check(info.name, await _ask(self._blobs.get(prefix + info.name), CALL_TIMEOUT_S))
+        except (StoreCorrupt, BlobNotFound):  # another writer's object may stand for it, which is not known here
             return False
         return True
 

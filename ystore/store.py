@@ -138,7 +138,7 @@ class Store:
             if self._shipper is not None:
                 self._shipper.forget()
         await self._contents.settle(max(last, place.manifest.floor))
-        await self._journal.disk(place.find_names, self._contents.sealed)
+        await self._contents.find_names()
         for note in place.report.notes:
             log.warning("%s: %s", place.root.name, note)
         self._keeping = asyncio.create_task(self._keep())
@@ -260,7 +260,8 @@ class Store:
 
         await self._note(named)
         found = await self.versions()
-        return next((v for v in found if v.position == mark.position), Version(mark.position, mark.at, (), 0))
+        unnamed = Version(mark.position, mark.at, (), 0)
+        return next((v for v in found if (v.position, v.at) == (mark.position, mark.at)), unnamed)
 
     async def position_at(self, at: float) -> int:
         """The last position of which no record up to it is later than `at` (Unix seconds); 0 if there is none."""

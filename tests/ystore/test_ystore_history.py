@@ -78,6 +78,12 @@ def test_names_go_with_their_records() -> None:
     assert history.moved(names, {(3, 2.0): 9}) == (Named(3, 1.0, "ours", 1), Named(9, 2.0, "theirs", 1))
 
 
+def test_a_named_record_that_was_moved_is_found_by_its_time() -> None:
+    found = [Mark(1, 1.0, ""), Mark(2, 9.0, ""), Mark(3, 5.0, ""), Mark(7, 2.0, ""), Mark(8, 3.0, ""), Mark(9, 1.0, "")]
+    names = [Named(1, 1.0, "there", 1), Named(2, 2.0, "moved", 1), Named(8, 5.0, "later", 1), Named(4, 4.0, "gone", 1)]
+    assert history.strayed(names, found) == {(2, 2.0): 7}
+
+
 @pytest.mark.parametrize("name", ["x" * 201, "two\nlines", "\x1b[2J"])
 def test_a_name_is_a_short_line(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
