@@ -406,6 +406,7 @@ class Store:
             await self._ship()
         finally:
             if self._compaction.is_due:
+                self._check()
                 await self._compaction.run()
                 self._stir()
 
