@@ -254,8 +254,9 @@ async def test_closing_ends_also_when_the_compaction_that_is_due_says_that_the_s
     blobs = FaultyBlobs()
     store = await Store.open(tmp_path, blobs, tuning=Tuning(ship_after_s=0.001, seal_bytes=1, compact_at=1))
     blobs.stuck, calls = True, blobs.calls
-    await store.append(update(0))
     async with asyncio.timeout(20):
-        while blobs.calls == calls or not store._compaction.is_due:  # noqa: ASYNC110 - the store has no event for it
-            await asyncio.sleep(0.002)
+        while blobs.calls == calls or not store._compaction.is_due:
+            await store.append(update(0))
+            async with store._contents.lock:  # upkeep may be stuck before it seals
+                await store._contents.seal()
         await store.close()
