@@ -12,6 +12,7 @@ from ystore.testing import QUICK, update
 
 FORMAT_1 = Path(__file__).with_name("format_1")
 FORMAT_2 = Path(__file__).with_name("format_2")
+DICTIONARY = (242, "115bd96c")
 AUTHORS = ["author 0", "author 1", "author 2", "Zoë", "", "author 5"]
 TIMES = [1000.0, 1001.0, 1002.0, 1003.5, 1004.0, 1005.0]
 
@@ -119,3 +120,7 @@ KINDS = {segment.LOG, segment.SEGMENT, segment.SNAPSHOT}
 )
 def test_the_fixtures_have_every_kind_of_file(golden: Path, kinds: set[str]) -> None:
     assert {path.suffix for path in files(golden)} == kinds
+
+
+def test_the_dictionary_of_headers_is_the_documented_one() -> None:
+    assert (len(segment._WORDS), f"{google_crc32c.value(segment._WORDS):08x}") == DICTIONARY
