@@ -36,6 +36,10 @@ class Limits:
     lease_grace_s: float = 30.0
     room_linger_s: float = 60.0
     anti_entropy_s: float = 30.0
+    history_s: float = 30 * 86400.0
+    """How old a document's history may become; named versions and the last saved state stay (`ystore.Retention`)."""
+    history_bytes: int = 8 * 2**20
+    """How large, compressed; past either the oldest goes when the store is compacted."""
 
 
 DEFAULT = Limits()

@@ -19,7 +19,7 @@ from cs3collab.rooms.registry import Admit, Registry
 from cs3collab.rooms.rescue import rescuer
 from cs3collab.rooms.worker import WorkerPool
 from cs3collab.types import SiteId
-from ystore import BlobStore, Journal, Store, StoreError
+from ystore import BlobStore, Journal, Retention, Store, StoreError
 
 Blobs = Callable[[str], Awaitable[BlobStore | None]]
 """`store_key` to where the cold part of the store lives; None: on the local disk alone."""
@@ -59,7 +59,8 @@ async def open_node(
 
     async def open_store(key: str) -> Log:
         try:
-            return await Store.open(store_folder(directory, key), blobs=await blobs(key), journal=journal)
+            folder, cold = store_folder(directory, key), await blobs(key)
+            return await Store.open(folder, cold, journal, retention=Retention(limits.history_s, limits.history_bytes))
         except StoreError as error:
             raise StorageUnavailable(f"the journal of this document cannot be opened: {error}") from error
 

@@ -26,8 +26,23 @@ from cs3collab.relay.node import Node
 from cs3collab.rooms.replica import Replica
 from cs3collab.rooms.room import Room, Seat
 from cs3collab.types import Credential, Target
+from ystore import Retention, Store
 
 OWNER, EDITOR, VIEWER = "einstein", "marie", "richard"
+
+
+@pytest.mark.parametrize("limits", [{"history_s": 60.0, "history_bytes": 1000}])
+async def test_history_is_kept_as_the_limits_say(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, opening = [], Store.open
+
+    async def noted(*args: Any, retention: Retention) -> Store:
+        asked.append(retention)
+        return await opening(*args, retention=retention)
+
+    monkeypatch.setattr(Store, "open", noted)
+    async with peer(world.url, await world.credential(OWNER)) as link:
+        assert isinstance(await link.attach(1, world.target, await world.credential(OWNER)), p.Attached)
+    assert asked == [Retention(60.0, 1000)]
 
 
 @contextlib.asynccontextmanager
