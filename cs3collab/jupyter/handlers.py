@@ -105,6 +105,7 @@ class RoomHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self._transient = transient
         self._tasks = tasks
         self._socket: YSocket | None = None
+        self._in_global_awareness = False
         self._outbound: Outbound[bytes] | None = None
 
     @property
@@ -123,6 +124,7 @@ class RoomHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self._outbound = plain_outbound(TornadoSocket(self), limits.outlet_bytes + limits.document_bytes)
         if room == GLOBAL_AWARENESS:
             self._transient.join(self._outbound)
+            self._in_global_awareness = True
             return
         try:
             await self._enter(room)
@@ -159,16 +161,19 @@ class RoomHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self._outbound.close(FRONTEND_CODES.get(error.http_status, error.close_code), str(error))
 
     def on_message(self, message: str | bytes) -> None:
+        """What comes from a browser that was refused, until it hears of it, is dropped."""
+        if self._outbound is None:
+            return
         if isinstance(message, str):
-            self.close(1003, json.dumps({"reason": "initialization_error", "errorReason": "text frames are not spoken here"}))
-        elif self._socket is None:
-            if self._outbound is not None:
-                self._transient.receive(self._outbound, message)
-        else:
+            reason = {"reason": "initialization_error", "errorReason": "text frames are not spoken here"}
+            self._outbound.close(1003, json.dumps(reason))
+        elif self._in_global_awareness:
+            self._transient.receive(self._outbound, message)
+        elif self._socket is not None:
             try:
                 self._socket.receive(message)
             except CollabError as error:
-                self.close(error.close_code, str(error)[:120])
+                self._outbound.close(error.close_code, str(error))
 
     def on_close(self) -> None:
         if self._outbound is not None:

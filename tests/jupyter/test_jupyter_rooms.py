@@ -74,6 +74,21 @@ async def test_global_awareness_tells_windows_of_each_other(server):
         assert b"null" in await until(one, lambda m: m[0] == AWARENESS)
 
 
+async def test_awareness_of_a_refused_browser_is_dropped(server):
+    url = f"{server.url}api/collaboration/room/json:notebook:AAAA:timeline"
+    awareness = Awareness(Doc())
+    awareness.set_local_state({"user": "refused"})
+    message = awareness_message(awareness.encode_awareness_update([awareness.client_id]))
+    async with aiohttp.ClientSession(headers=server.headers) as http:
+        async with http.ws_connect(url, autoclose=False) as ws:
+            await ws.send_bytes(message)
+            closed = await ws.receive(timeout=20)
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 4404)
+        async with http.ws_connect(f"{server.url}api/collaboration/room/JupyterLab:globalAwareness"):
+            pass  # what came before it was handled by now
+    assert "Uncaught exception" not in server.tail()
+
+
 @pytest.mark.parametrize("path", ["timeline/n.ipynb", "fork/x", "undo_redo/x"])
 async def test_what_is_not_offered_says_so(server, path):
     status, answer = await server.request("GET", f"api/collaboration/{path}")
