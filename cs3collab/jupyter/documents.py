@@ -63,10 +63,16 @@ class Documents:
     async def _live_document(self, target: Target) -> YBaseDoc:
         document = LiveDocument(target.type)
         room, seat = await self._live.join(target, lambda room: document)
-        if (known := self._open.get(str(room.id))) is not None and known.place is not None and known.place[0] is room:
+        try:
+            snapshot = await room.sync(document, b"")
+        except BaseException:
+            room.leave(seat)
+            raise
+        known = self._open.get(str(room.id))
+        if known is not None and known.place is not None and known.place[0] is room:
             room.leave(seat)
             return known.shared
-        document.enter(room, seat, (await room.sync(document, b"")).update)
+        document.enter(room, seat, snapshot.update)
         self._open[str(room.id)] = document
         return document.shared
 
@@ -88,13 +94,16 @@ class LiveDocument:
 
     def enter(self, room: Room, seat: Seat, update: bytes) -> None:
         self.place = room, seat
+        seat.on_end = self.closed
         self._apply(update)
-        room.live(self)
         self.ydoc.observe(self._changed)
+        room.live(self)
 
     def leave(self) -> None:
-        if self.place is not None:
-            room, seat = self.place
+        """Whoever asks for the document from now on gets another: this one no longer follows the room."""
+        place, self.place = self.place, None
+        if place is not None:
+            room, seat = place
             room.leave(seat)
 
     def update(self, position: int, update: bytes, author: str) -> None:

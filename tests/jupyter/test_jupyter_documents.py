@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from support.notebooks import notebook, source_of
 
+from cs3collab.errors import NotAuthorized, Overloaded, Unavailable
 from cs3collab.jupyter.documents import Documents
 from cs3collab.jupyter.live import Live
 
@@ -65,3 +66,46 @@ async def test_a_missing_file_is_none_and_half_an_address_an_error(documents):
         await documents.get_document(path="n.ipynb")
     with pytest.raises(ValueError, match="room_id"):
         await documents.get_document(**asked(room_id="json:notebook:x"))
+
+
+def close_outlet(room, seat):
+    seat.outlet.closed(Overloaded("too slow"))
+
+
+def end_seat(room, seat):
+    room.end(seat, NotAuthorized("no longer shared"))
+
+
+@pytest.mark.parametrize("send_away", [close_outlet, end_seat])
+async def test_a_document_that_was_sent_away_is_replaced_by_one_that_follows(documents, einstein, send_away):
+    other = Documents(documents._live, SimpleNamespace(contents_manager=einstein))
+    await other.get_document(**asked(copy=False))  # keeps the room, as another person would
+    dead = await documents.get_document(**asked(copy=False))
+    room, seat = next(iter(documents._open.values())).place
+    send_away(room, seat)
+    assert len(room.seats) == 1
+    alive = await documents.get_document(**asked(copy=False))
+    assert alive is not dead
+    assert next(iter(documents._open.values())).place[0] is room
+    text = (await other.get_document(**asked(copy=False))).ycells[0]["source"]
+    text += "\nstill here"
+    await changed(alive, lambda nb: source_of(nb, 0).endswith("still here"))
+    await documents.close()
+    await other.close()
+    assert not room.seats
+
+
+async def test_no_seat_is_kept_without_a_document(documents, monkeypatch):
+    one, two = await asyncio.gather(*(documents.get_document(**asked(copy=False)) for _ in range(2)))
+    assert one is two
+    room = next(iter(documents._open.values())).place[0]
+    assert len(room.seats) == 1
+    await documents.close()
+
+    async def fails(outlet, state_vector):
+        raise Unavailable("the worker ended")
+
+    monkeypatch.setattr(room, "sync", fails)
+    with pytest.raises(Unavailable):
+        await documents.get_document(**asked(copy=False))
+    assert not room.seats
