@@ -7,6 +7,7 @@ v2.48 leaves one of them too high after a downgrade.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,12 +17,22 @@ from cs3collab.cs3.auth import BearerToken, OCMShareToken, TokenProvider, shared
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.errors import InvalidInput, NotAuthenticated, NotAuthorized, NotFound, Unsupported
+from cs3collab.errors import (
+    InvalidInput,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+    StorageUnavailable,
+    Unavailable,
+    Unsupported,
+)
 from cs3collab.rooms.authority import Standing
 from cs3collab.rooms.registry import Admission, Credentials, Forward
 from cs3collab.types import Credential, FileInfo, Ref, Role, RoomId, SiteId, Target
 
-VIEWER_REASON = "your share of this document says Viewer"
+VIEWER_REASON = "your share of this document says Viewer; you can watch, but not change it"
+REACHABLE_S = 10.0
+"""How long the gateway may take to say that it is there."""
 KINDS = {("json", "notebook"), ("text", "file")}
 """What jupyter-collaboration opens together: pairs of format and type."""
 
@@ -53,9 +64,15 @@ class Gatekeeper:
         await Session.open(self.gateway, self._tokens(_constant(credential), credential))
 
     async def reachable(self) -> None:
-        """Raises `Unavailable` while our gateway does not answer."""
-        with contextlib.suppress(NotAuthenticated):
-            await Session(self.gateway, BearerToken("none")).whoami()
+        """Raises `Unavailable` while our gateway does not answer within `REACHABLE_S`."""
+        try:
+            async with asyncio.timeout(REACHABLE_S):
+                with contextlib.suppress(NotAuthenticated):
+                    await Session(self.gateway, BearerToken("none")).whoami()
+        except (Unavailable, TimeoutError) as error:
+            reason = error.message if isinstance(error, Unavailable) else f"no answer within {REACHABLE_S:.0f} s"
+            hint = f"check gateway.address and gateway.tls, and that it runs; {reason}"
+            raise StorageUnavailable(f"the gateway at {self.gateway.address} cannot be reached", hint=hint) from error
 
     def _tokens(self, credentials: Credentials, credential: Credential) -> TokenProvider:
         if credential.kind == "ocm":
@@ -64,7 +81,10 @@ class Gatekeeper:
 
     async def admit(self, target: Target, credentials: Credentials) -> Admission | Forward:
         if (target.format, target.type) not in KINDS:
-            raise InvalidInput(f"{target.type[:20]!r} in the format {target.format[:20]!r} cannot be edited together")
+            raise InvalidInput(
+                f"{target.type[:20]!r} in the format {target.format[:20]!r} cannot be edited together",
+                hint="open it as a notebook or as text",
+            )
         credential = await credentials()
         if target.share_id:
             return await self._forward(target, credentials, credential)
@@ -82,13 +102,13 @@ class Gatekeeper:
         standing = Standing(files, _recheck(files, tokens, info, credential.kind))
         role, reason = role_of(info, shared_role(await tokens.token()) if credential.kind == "ocm" else None)
         if role is Role.NONE:
-            raise NotAuthorized(f"you may not read {info.name}")
+            raise NotAuthorized(f"you may not read {info.name}", hint="ask its owner to share it with you")
         room_id = RoomId(target.format, target.type, info.id.file_id)
         return Admission(room_id, info, session.user, role, reason, standing)
 
     async def _forward(self, target: Target, credentials: Credentials, credential: Credential) -> Forward:
         if credential.kind != "bearer":
-            raise InvalidInput("a received share is opened with a token of the receiving site")
+            raise InvalidInput("a received share is opened with a token of the receiving site", hint="log in at your own site")
         session = await Session.open(self.gateway, HeldToken(credentials))
         return await forward_share(session, target, self.relays)
 

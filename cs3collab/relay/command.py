@@ -10,14 +10,16 @@ from pathlib import Path
 
 from cs3collab.errors import InvalidInput
 from cs3collab.relay.config import check, load
-from cs3collab.relay.service import open_relay
+from cs3collab.relay.service import check_gateway, open_relay
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the relay's TOML file")
     parser.add_argument("--port", type=int, help="listen here instead of serve.port; 0 takes a free one")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write the relay's URL here once it serves")
-    parser.add_argument("--check", action="store_true", help="only say whether the configuration can be used")
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the configuration can be used and the gateway answers"
+    )
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -27,6 +29,7 @@ async def run(args: argparse.Namespace) -> int:
         config.serve.port = args.port
         check(config)
     if args.check:
+        await check_gateway(config)
         print(f"{args.config}: fine")
         return 0
     stop = _told_to_stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,10 +30,12 @@ from cs3collab.relay.config import RelayConfig, limits_of
 from cs3collab.relay.node import Node, describe, local_only, open_node
 from cs3collab.relay.outbound import CLOSE_S, plain_outbound
 from cs3collab.relay.server import Connection
+from cs3collab.rooms.room import Tasks
 from cs3collab.rooms.ysocket import YSocket
 from cs3collab.types import Credential, RoomId, SiteId, Target
 from ystore import BlobStore
 
+log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_CONNECTIONS = 20_000
 
@@ -161,16 +164,35 @@ def _abort(request: web.Request) -> Callable[[], None]:
     return transport.abort if transport is not None else lambda: None
 
 
+def _gateway(config: RelayConfig) -> Gateway:
+    gateway = config.gateway
+    return Gateway(gateway.address, tls=gateway.tls, ca=Path(gateway.ca) if gateway.ca else None)
+
+
+async def check_gateway(config: RelayConfig) -> None:
+    """Raises `Unavailable` when the gateway does not answer, `InvalidInput` for an address or a CA that cannot be used."""
+    async with _gateway(config) as gateway:
+        await Gatekeeper(SiteId(config.site), gateway, config.relays).reachable()
+
+
+async def _warn_unless_reachable(gatekeeper: Gatekeeper) -> None:
+    try:
+        await gatekeeper.reachable()
+    except CollabError as error:
+        log.warning("no document can be opened yet: %s", error)
+
+
 @asynccontextmanager
 async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
     """Serves until the context ends; gives the base URL. Raises `CollabError` for what the operator has to correct."""
     limits, site = limits_of(config), SiteId(config.site)
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, _alone_in(Path(config.store.directory)))
-        gateway = await stack.enter_async_context(
-            Gateway(config.gateway.address, tls=config.gateway.tls, ca=Path(config.gateway.ca) if config.gateway.ca else None)
-        )
+        gateway = await stack.enter_async_context(_gateway(config))
         gatekeeper = Gatekeeper(site, gateway, config.relays)
+        asking = Tasks("asking for the gateway")
+        stack.push_async_callback(asking.cancel)
+        asking.start(_warn_unless_reachable(gatekeeper))
         service = await _service_account(gateway, config)
         folder = config.store.cs3.rstrip("/")
 

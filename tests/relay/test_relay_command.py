@@ -65,7 +65,29 @@ async def test_a_second_signal_ends_it_at_once_and_nothing_durable_is_lost(here:
 
 async def test_check_says_that_the_file_is_fine_and_starts_nothing(here: Site, tmp_path: Path) -> None:
     async with relay_of(here, tmp_path / "relay") as relay:
-        command = [sys.executable, "-m", "cs3collab", "relay", "--config", str(relay.folder / "relay.toml"), "--check"]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=dict(os.environ))
-        out, _ = await process.communicate()
-        assert (process.returncode, out.decode().strip().endswith("fine")) == (0, True)
+        code, out, _ = await check(relay)
+        assert (code, out.strip().endswith("fine")) == (0, True)
+        assert "no document can be opened yet" not in relay.tail()
+
+
+async def check(relay: RelayProcess) -> tuple[int | None, str, str]:
+    command = [sys.executable, "-m", "cs3collab", "relay", "--config", str(relay.folder / "relay.toml"), "--check"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=dict(os.environ))
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_gateway_that_does_not_answer_is_named_by_check_and_in_the_log(here: Site, tmp_path: Path) -> None:
+    async with relay_of(here, tmp_path / "relay") as relay:
+        await relay.stop()
+        address = here.address
+        await here.gateway.stop()
+        code, out, err = await check(relay)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"cs3collab: the gateway at {address} cannot be reached (")
+        assert len(err.splitlines()) == 1
+        await relay.start()
+        async with asyncio.timeout(20):
+            while "no document can be opened yet: the gateway at" not in relay.tail():  # noqa: ASYNC110 - it says so in its log
+                await asyncio.sleep(0.02)
