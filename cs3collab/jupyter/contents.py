@@ -260,7 +260,7 @@ class CS3ContentsManager(AsyncContentsManager):
         except NotFound:
             return spot, None
         if info.is_dir:
-            raise InvalidInput(f"{path} is a directory")
+            raise InvalidInput(f"{path} is a directory", hint="save it under another name")
         if min(info.role, spot.limit) < Role.EDITOR:
             raise NotAuthorized(
                 f"you may not change {path}", hint="save it under another name, or ask its owner for more rights"
@@ -276,7 +276,7 @@ class CS3ContentsManager(AsyncContentsManager):
             spot = await self._spot_to_write(path)
             await spot.files.mkdir(spot.ref)
         elif not facts.is_dir:
-            raise InvalidInput(f"not a directory: {path}")
+            raise InvalidInput(f"not a directory: {path}", hint="choose another name for the folder")
 
     def _writable_path(self, path: str) -> str:
         path = paths.clean(path)
@@ -325,7 +325,7 @@ class CS3ContentsManager(AsyncContentsManager):
                 raise Unsupported(f"{old_path} cannot be moved to another site", hint="copy it, then delete it here")
             info = await source.files.stat(source.ref)
             if await self._facts(new_path) is not None:
-                raise AlreadyExists(f"file already exists: {new_path}")
+                raise AlreadyExists(f"file already exists: {new_path}", hint="choose another name")
             ours = info.lock is not None and info.lock.app_name == LIVE_APP
             await source.files.move(source.ref, target.ref, lock_id=info.lock.lock_id if info.lock and ours else "")
         self.settings.ids.move_tree(old_path, new_path)
@@ -341,7 +341,7 @@ class CS3ContentsManager(AsyncContentsManager):
                 free = await self.increment_filename(copy_pat.sub(".", name), target, insert="-Copy")
                 target = paths.join(target, free)
             elif to_path is None or not await self.dir_exists(paths.split(target)[0]):
-                raise NotFound(f"no such directory: {paths.split(target)[0]}")
+                raise NotFound(f"no such directory: {paths.split(target)[0]}", hint="create it first")
             target = self._writable_path(target)
             if facts.is_dir:
                 await self._copy_folder(from_path, target, self.max_copy_folder_bytes)
@@ -354,7 +354,7 @@ class CS3ContentsManager(AsyncContentsManager):
     async def _copy_folder(self, source: str, target: str, budget: int) -> int:
         """Copies what is listed, and returns what is left of `budget` bytes. Raises `Overloaded` before less is left."""
         if f"{target}/".startswith(f"{source}/"):
-            raise InvalidInput(f"cannot copy {source} into itself")
+            raise InvalidInput(f"cannot copy {source} into itself", hint="choose a folder outside of it")
         listed = await self.places.listing(source)
         budget -= sum(facts.size or 0 for facts in listed)
         if budget < 0:

@@ -41,7 +41,7 @@ def parse(content: bytes, path: str) -> tuple[Any, Problem]:
 def node(content: object, path: str) -> Any:
     """The notebook in an API model. Raises `InvalidInput` for what cannot be one."""
     if not isinstance(content, dict) or not isinstance(content.get("nbformat"), int):
-        raise InvalidInput(f"cannot save {path}: its content is not a notebook")
+        raise InvalidInput(f"cannot save {path}: its content is not a notebook", hint="save it as a text file")
     return nbformat.from_dict(content)
 
 
@@ -51,7 +51,10 @@ def serialize(notebook: Any, path: str) -> tuple[bytes, Problem]:
     try:
         text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT, capture_validation_error=problem)
     except Exception as error:  # as in `parse`
-        raise InvalidInput(f"cannot save {path}: {str(error)[:500] or type(error).__name__}") from error
+        raise InvalidInput(
+            f"cannot save {path}: {str(error)[:500] or type(error).__name__}",
+            hint="undo what was changed last, or reload the page",
+        ) from error
     return (text if text.endswith("\n") else text + "\n").encode("utf-8"), problem
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cs3collab.errors import CollabError, NotAuthenticated, Overloaded, PeerUnavailable, Unavailable, Unsupported, from_kind
 from cs3collab.relay import protocol as p
 from cs3collab.relay.history import AsksHistory
+from cs3collab.rooms.registry import Credentials
 from cs3collab.rooms.room import SaveResult
 from cs3collab.types import Credential, Role, SiteId, Target, User
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from cs3collab.relay.link import Link
 
 R = TypeVar("R")
-Credentials = Callable[[], Awaitable[Credential]]
-"""Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
 RETRY_AFTER_REFUSAL_S = 2.0
 OVERHEAD_BYTES = 512
 """What a waiting update takes beyond its bytes, so that the bound on the outbox also bounds a million tiny ones."""
@@ -119,7 +118,7 @@ class LinkChannel(AsksHistory):
         sent = 0
         while waiting := [seq for seq in self._outbox if seq > sent]:
             for seq in waiting:
-                await self._link.room()
+                await self._link.drain()
                 if (entry := self._outbox.get(seq)) is not None:
                     self._link.send(p.Push(self.number, seq, entry[0]))
                 sent = seq

@@ -25,8 +25,9 @@ from cs3collab.errors import (
 )
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.relay import protocol as p
-from cs3collab.relay.channel import Credentials, LinkChannel, authorization
+from cs3collab.relay.channel import LinkChannel, authorization
 from cs3collab.relay.outbound import Outbound, link_outbound
+from cs3collab.rooms.registry import Credentials
 from cs3collab.rooms.room import Snapshot, Tasks
 from cs3collab.types import Credential, Lineage, RoomStatus, Target
 
@@ -107,12 +108,12 @@ class Link:
         if self._outbound is not None:
             self._outbound.send(message)
 
-    async def room(self) -> None:
+    async def drain(self) -> None:
         """Waits until the relay has read nearly all that was sent. Raises `PeerUnavailable` while there is no connection."""
         if (outbound := self._outbound) is not None:
-            await outbound.room()
+            await outbound.drain()
         if outbound is None or self._outbound is not outbound:
-            raise PeerUnavailable("the connection to the relay was lost")
+            raise PeerUnavailable("the connection to the relay was lost", hint="edits are kept and sent when it is back")
 
     async def request(self, build: Callable[[int], p.Message], answer: type[R], timeout_s: float | None = None) -> R:
         """Sends what `build` makes of the request number, waits for the answer. Raises the error the peer names."""
@@ -125,7 +126,7 @@ class Link:
             self.send(build(number))
             result = await asyncio.wait_for(future, timeout_s or self._limits.request_timeout_s)
         except TimeoutError as error:
-            raise DeadlineExceeded("the relay did not answer in time") from error
+            raise DeadlineExceeded("the relay did not answer in time", hint="try again") from error
         finally:
             self._requests.pop(number, None)
         if self._outbound is not connection:
@@ -156,7 +157,7 @@ class Link:
             if error.status in (401, 403):
                 refusal = NotAuthenticated if error.status == 401 else NotAuthorized
                 raise refusal("the relay does not accept your credential", hint="log in again") from error
-            raise PeerUnavailable(f"the relay answered {error.status}") from error
+            raise PeerUnavailable(f"the relay answered {error.status}", hint=f"is there a relay at {self.url}?") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise PeerUnavailable("the relay cannot be reached", hint=f"is it running at {self.url}?") from error
         if ws.protocol != p.SUBPROTOCOL:
@@ -231,7 +232,7 @@ class Link:
     def _lost(self, reason: str) -> None:
         for future in self._requests.values():
             if not future.done():
-                future.set_exception(PeerUnavailable(reason))
+                future.set_exception(PeerUnavailable(reason, hint="try again when it is back"))
         for channel in self._channels.values():
             channel.ready = False
         for replica in self.rooms.values():

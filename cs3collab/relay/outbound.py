@@ -59,7 +59,7 @@ class Outbound(Generic[T]):
         if self.queued_bytes > self._limit and len(self._queue) > 1:
             self.cut(1013, "too slow to follow; connect again")
 
-    async def room(self) -> None:
+    async def drain(self) -> None:
         """Waits until the peer has read nearly all, or the socket is closed: for those who can wait, unlike `send`."""
         while self.queued_bytes > 8 * FRAME_BYTES and self._closing is None:
             self._progress.clear()

@@ -184,7 +184,7 @@ class Connection:
     async def _attach(self, message: p.Attach, taken: bool) -> p.Message:
         number = message.channel
         if taken:
-            raise InvalidInput(f"channel {number} is taken")
+            raise InvalidInput(f"channel {number} is taken", hint="give each channel of a link its own number")
         if len(self._chairs) + len(self._attaching) > self._limits.channels_per_link:
             raise Overloaded("too many channels on one link")
         target, credential = p.attach_parts(message)
@@ -261,7 +261,9 @@ class Connection:
     def _push(self, message: p.Push) -> None:
         chair = self._chairs.get(message.channel)
         if chair is None:
-            self.outbound.send(p.Refuse(message.channel, message.seq, "not_found", "this channel is closed", ""))
+            self.outbound.send(
+                p.Refuse(message.channel, message.seq, "not_found", "this channel is closed", "open the document again")
+            )
             return
         self._unanswered_bytes += len(message.update) + OVERHEAD_BYTES
         if self._unanswered_bytes > self._limits.outbox_bytes:
@@ -288,7 +290,7 @@ class Connection:
 
     def _chair(self, channel: int) -> Chair:
         if (chair := self._chairs.get(channel)) is None:
-            raise NotFound("this channel is closed")
+            raise NotFound("this channel is closed", hint="open the document again")
         return chair
 
     async def _save(self, message: p.Save) -> p.Message:
@@ -302,7 +304,7 @@ class Connection:
 
         async def work() -> p.Message:
             if chair is None:
-                raise NotFound("this channel is closed")
+                raise NotFound("this channel is closed", hint="open the document again")
             return await history.answer(chair.room, chair.seat, message, self._limits)
 
         task = self._answer(message.request, work)

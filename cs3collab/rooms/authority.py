@@ -141,7 +141,7 @@ class Authority(Room):
 
     async def save(self, seat: Seat) -> SaveResult:
         if seat.role < Role.EDITOR:
-            raise NotAuthorized(seat.reason or "you may read this document, but not save it")
+            raise NotAuthorized(seat.reason or "you may read this document, but not save it", hint="create a copy to edit it")
         # With all that was typed until now: once the worker has answered this, everything before it is on its way to the log.
         await self.document.state()
         if self._last_append is not None:

@@ -217,7 +217,8 @@ class Keeper:
             self._schedule = self._schedule.started()
         notice, until = self._notice
         if time.monotonic() > until:
-            self._notice = notice, _ = "", 0.0
+            self._notice = ("", 0.0)
+            notice = ""
         self._say(problem=notice, holder="")
         return self._result("success", notice)
 

@@ -14,9 +14,10 @@ from cs3collab.locks.lease import Lease
 from cs3collab.merge import notebook
 from cs3collab.merge.lineage import FileFacts, Opening, StoreFacts, decide
 from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.keeper import Keeper
 from cs3collab.rooms.ports import Document, Log, Storage
-from cs3collab.rooms.registry import Admission, NewDocument
+from cs3collab.rooms.registry import Admission
 from cs3collab.types import Etag, Ref, RoomId, SiteId
 
 OpenStore = Callable[[str], Awaitable[Log]]

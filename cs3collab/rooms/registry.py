@@ -13,7 +13,8 @@ from cs3collab import telemetry
 from cs3collab.errors import CollabError, Overloaded, Unavailable
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.rooms.authority import Authority, Standing
-from cs3collab.rooms.ports import Document, Outlet
+from cs3collab.rooms.history import NewDocument
+from cs3collab.rooms.ports import Outlet
 from cs3collab.rooms.replica import Channel, Replica, Rescue, Upstream, nowhere
 from cs3collab.rooms.room import Room, Seat, Tasks
 from cs3collab.types import Credential, FileInfo, Lineage, Role, RoomId, RoomStatus, SiteId, Target, User
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 UNSAVED_KEPT_S = 24 * 3600.0
 """How long a document that nobody has open waits to be saved. Later it is saved when it is opened again; its journal stays."""
 Credentials = Callable[[], Awaitable[Credential]]
+"""Gives the user's credential as it is now; asked again on every connection, so a rotated token is picked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,6 @@ class Dialled(Upstream, Protocol):
 Admit = Callable[[Target, Credentials], Awaitable[Admission | Forward]]
 Dial = Callable[[str], Dialled]
 OpenAuthority = Callable[[Admission], Awaitable[Authority]]
-NewDocument = Callable[[str, Callable[[], Awaitable[list[bytes]]]], Document]
 
 
 @dataclass(slots=True)

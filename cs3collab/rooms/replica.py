@@ -234,7 +234,11 @@ class Replica(Room):
             try:
                 await asyncio.gather(*(self._apply(update) for _, update, _ in batch))
             except CollabError as error:
-                await self.diverge(PeerUnavailable(f"an edit from the home site cannot be applied here: {error.message}"))
+                await self.diverge(
+                    PeerUnavailable(
+                        f"an edit from the home site cannot be applied here: {error.message}", hint="reload the page"
+                    )
+                )
                 return
             self._applied(batch)
             await self._shorten_history_if_possible()
@@ -308,7 +312,7 @@ class Replica(Room):
         self._early = Held()
         snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
         if status.lineage != self.lineage:
-            raise LineageDiverged("the document was started anew at its home site", hint="reload the page")
+            raise LineageDiverged("the document was started anew at its home site", hint="reload it")
         if await self._apply(snapshot.update) is not Applied.KNOWN:
             self._remember(snapshot.update)
             self.broadcast(None, snapshot.position, snapshot.update, "")

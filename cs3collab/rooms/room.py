@@ -308,14 +308,6 @@ class Room(ABC):
         if seat is not None:
             log.warning("an update of %s was refused: %s", seat.user.key, error)
 
-    def cut(self, error: CollabError) -> None:
-        """Sends every outlet away; those that can come back will."""
-        outlets = {*self._outlets, *self._joining}
-        self._outlets.clear()
-        self._joining.clear()
-        for outlet in outlets:
-            outlet.closed(error)
-
     def _say(self, clients: list[int], source: Outlet | None) -> None:
         if not clients:
             return

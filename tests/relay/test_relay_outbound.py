@@ -56,7 +56,7 @@ async def test_what_one_turn_of_the_loop_made_is_one_frame_in_order() -> None:
         outbound = link_outbound(ws, 2**20)
         for seq in range(100):
             outbound.send(p.Ack(1, seq, seq))
-        await outbound.room()
+        await outbound.drain()
         outbound.close(1000, "done")
         await outbound.closed()
 
@@ -159,7 +159,7 @@ async def test_a_peer_that_went_away_ends_the_writing_quietly() -> None:
         outbound.send(b"x")
         await outbound.closed()
         outbound.send(b"y")
-        await outbound.room()
+        await outbound.drain()
 
     async with serving(scene) as (url, over):
         with contextlib.suppress(aiohttp.ClientError):

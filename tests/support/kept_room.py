@@ -16,9 +16,10 @@ from cs3collab.limits import Limits
 from cs3collab.merge import notebook
 from cs3collab.merge.ydoc import YDocument
 from cs3collab.rooms.authority import Authority, Standing
+from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.opening import Opener
 from cs3collab.rooms.ports import Applied, Log, Rendered, Storage
-from cs3collab.rooms.registry import Admission, NewDocument
+from cs3collab.rooms.registry import Admission
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
 from ystore.errors import PositionGone, StoreUnavailable
@@ -134,13 +135,6 @@ class DiskLog:
             raise PositionGone(f"there is no position {position}")
         await self.set_meta(meta or {})
         self.disk.base = position, etag
-
-    async def reset(self) -> None:
-        self._alive()
-        self.disk.base = None
-        self.disk.lineages += 1
-        self.disk.updates.clear()
-        self.disk.meta.clear()
 
     async def quarantine(self, update: bytes, author: str, reason: str) -> None: ...
     async def flush(self) -> None: ...
