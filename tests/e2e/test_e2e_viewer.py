@@ -16,7 +16,7 @@ async def test_a_viewer_sees_everything_live_and_can_change_nothing(scene: Scene
     count = await viewer.cells.count()
 
     await expect(viewer.banner).to_be_visible()
-    await expect(viewer.banner).to_contain_text("your share of this document says Viewer")
+    await expect(viewer.banner).to_contain_text("your share of this document says Viewer; you can watch, but not change it")
     for button in ("insert", "cut", "paste", "run", "restart-and-run"):
         await viewer.toolbar_button(button).click(force=True)
 
@@ -55,6 +55,7 @@ async def test_a_viewer_edits_a_copy_of_their_own(scene: Scene) -> None:
     await viewer.banner.get_by_role("button", name="Create a copy").click()
     copy = f"{scene.world.notebook.removesuffix('.ipynb')}-Copy1.ipynb"
     await expect(viewer.tab).to_contain_text(copy)
+    await expect(viewer.page.get_by_text(f"The copy is in your home: {copy}").first).to_be_visible()
     await viewer.ready()
     await expect(viewer.banner).to_be_hidden()
     await expect(viewer.status).to_contain_text(viewer.lab.person.site)
