@@ -312,7 +312,7 @@ class Replica(Room):
         self._early = Held()
         snapshot, status = await self._upstream.sync(str(self.id), self.lineage, state)
         if status.lineage != self.lineage:
-            raise LineageDiverged("the document was started anew at its home site", hint="reload it")
+            raise LineageDiverged("the document was started anew at its home site", hint="reload the page")
         if await self._apply(snapshot.update) is not Applied.KNOWN:
             self._remember(snapshot.update)
             self.broadcast(None, snapshot.position, snapshot.update, "")
