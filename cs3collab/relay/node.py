@@ -62,7 +62,9 @@ async def open_node(
             folder, cold = store_folder(directory, key), await blobs(key)
             return await Store.open(folder, cold, journal, retention=Retention(limits.history_s, limits.history_bytes))
         except StoreError as error:
-            raise StorageUnavailable(f"the journal of this document cannot be opened: {error}") from error
+            raise StorageUnavailable(
+                f"the journal of this document cannot be opened: {error}", hint="ask the operator to look at the store's folder"
+            ) from error
 
     with contextlib.closing(Journal()) as journal:
         async with WorkerPool(limits=limits) as workers:
