@@ -136,7 +136,7 @@ export const preview: JupyterFrontEndPlugin<void> = {
         const folder = typeof stored?.composite === 'string' ? stored.composite : '';
         const path = await copyDocument(app.serviceManager.contents, context, folder);
         documents.openOrReveal(path);
-        Notification.success(trans.__('The copy is in your home: %1', path));
+        Notification.success(trans.__('The copy is in your home: %1', path), { autoClose: 8000 });
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         Notification.error(trans.__('The copy could not be made: %1', why), { autoClose: false });
