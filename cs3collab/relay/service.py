@@ -190,9 +190,6 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         await asyncio.to_thread(stack.enter_context, _alone_in(Path(config.store.directory)))
         gateway = await stack.enter_async_context(_gateway(config))
         gatekeeper = Gatekeeper(site, gateway, config.relays)
-        asking = Tasks("asking for the gateway")
-        stack.push_async_callback(asking.cancel)
-        asking.start(_warn_unless_reachable(gatekeeper))
         service = await _service_account(gateway, config)
         folder = config.store.cs3.rstrip("/")
 
@@ -212,7 +209,11 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         runner = web.AppRunner(Relay(node, gatekeeper, limits).app(), access_log=None, shutdown_timeout=5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        yield await _bind(runner, config)
+        url = await _bind(runner, config)
+        asking = Tasks("asking for the gateway")
+        stack.push_async_callback(asking.cancel)
+        asking.start(_warn_unless_reachable(gatekeeper))
+        yield url
 
 
 @contextmanager
