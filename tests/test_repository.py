@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import importlib
 import inspect
 import json
 import re
@@ -227,6 +228,15 @@ def test_every_limit_is_documented_with_its_value() -> None:
     assert {name: float(value) for name, value in rows.items()} == {
         field.name: in_unit(field.name, field.default) for field in dataclasses.fields(limits.Limits)
     }
+
+
+def test_every_fixed_bound_is_what_the_code_says() -> None:
+    page = (REFERENCE / "limits.md").read_text()
+    rows = re.findall(r"^\| `(cs3collab[\w.]+)` \| `(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    assert len(rows) >= 8
+    assert [(where, name, int(value)) for where, name, value in rows] == [
+        (where, name, getattr(importlib.import_module(where), name)) for where, name, _ in rows
+    ]
 
 
 def in_unit(name: str, value: Any) -> float:

@@ -24,8 +24,8 @@ from cs3collab.relay.config import GatewayConfig, RelayConfig, ServeConfig, Stor
 from cs3collab.types import Ref, Role
 
 SITE_A, SITE_B = "a.example", "b.example"
-PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-"""For JupyterLab: no question about news in a corner of every new page."""
+PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True, "nbdime-jupyterlab": True}}
+"""For JupyterLab: no question about news in a corner of every new page, no buttons for git where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", metavar="T", help=f"write the document as it was at T: {_T}")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="with --at: write it here, not to standard output")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--diff", nargs="+", metavar=("A", "B"), help="show what changed from A to B, or to what it says now")
+    what.add_argument("--diff", nargs="+", metavar=("A", "B"), help="one or two: what changed from A to B, or to now")
     what.add_argument("--restore", metavar="T", help="make the document say again what it said at T, as a new edit of yours")
     what.add_argument("--name", metavar="NAME", help="name what it says now, or with --at said then; '' takes the name away")
     parser.add_argument("--url", help="the Jupyter server; by default the one of this terminal, or your only one here")
@@ -58,7 +58,7 @@ async def run(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> None:
     """Raises `InvalidInput` for options that do not go together."""
     if args.diff and len(args.diff) > 2:
-        raise InvalidInput("--diff compares two versions", hint="put PATH before --diff")
+        raise InvalidInput("--diff takes one or two versions", hint="put PATH before --diff")
     if args.at is not None and (args.diff or args.restore is not None):
         raise InvalidInput("--at does not go with --diff or --restore", hint="these take the version themselves")
     if args.output is not None and (args.at is None or args.name is not None):
@@ -78,10 +78,12 @@ async def _show_difference(args: argparse.Namespace, asked: HistoryClient, progr
 
 async def _restore(args: argparse.Namespace, asked: HistoryClient, progress: Waiting) -> None:
     with progress.of("restoring"):
-        position = await _position(asked, await asked.versions(), args.restore)
+        before = await asked.versions()
+        position = await _position(asked, before, args.restore)
         restored = await asked.restore(position)
     if restored.changed:
-        _print(f"{args.path} says again what it said at position {position}; the restore is position {restored.position}\n")
+        _print(f"{args.path} says again what it said at position {position}\n")
+        _print(f"--restore {before.position} takes this back; the restore is position {restored.position}\n")
     else:
         _print(f"{args.path} says already what it said at position {position}; nothing was changed\n")
 

@@ -38,6 +38,7 @@ from ystore import BlobStore
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_CONNECTIONS = 20_000
+"""Open at once, links and browsers; past it a connection is refused with 503."""
 
 
 class Relay:

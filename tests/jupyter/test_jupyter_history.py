@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 
 import nbformat
@@ -108,11 +109,17 @@ async def test_a_person_does_all_of_it_in_a_terminal(home, server, tmp_path):
 
     code, out, err = await terminal(server, "n.ipynb", "--restore", "good", bar=True)
     assert (code, "restoring" in err) == (0, True)
-    assert out.startswith(f"n.ipynb says again what it said at position {first}; the restore is position ")
+    said, back = out.splitlines()
+    assert said == f"n.ipynb says again what it said at position {first}"
+    taken_back = re.fullmatch(r"(--restore) (\d+) takes this back; the restore is position \d+", back)
     async with client.open(server.url, "n.ipynb", token=server.token) as doc:
         assert source_of(doc.shared, 0) == "x = 1 + 2"
     code, out, _ = await terminal(server, "n.ipynb", "--restore", "good")
     assert (code, "nothing was changed" in out) == (0, True)
+    assert taken_back
+    assert (await terminal(server, "n.ipynb", *taken_back.groups()))[0] == 0
+    async with client.open(server.url, "n.ipynb", token=server.token) as doc:
+        assert "oops" in source_of(doc.shared, 0)
     code, out, err = await terminal(server, "n.ipynb", "--at", "1970-01-01")
     assert (code, out, "before the history begins" in err, err.count("\n")) == (1, "", True, 1)
 
