@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
 from ystore import history, segment
 from ystore import manifest as manifests
+from ystore.asking import ask
 from ystore.blobs import BlobStore
 from ystore.covers import Covers, union
 from ystore.directory import Directory
@@ -17,9 +18,8 @@ from ystore.journal import Journal
 from ystore.manifest import Manifest
 from ystore.segment import Info
 
-T = TypeVar("T")
-CALL_TIMEOUT_S = 30.0
-"""For one object; a snapshot of a large document takes seconds."""
+OPEN_TIMEOUT_S = 45.0
+"""For one answer while somebody waits for the document; storage that takes half a minute is slow, not away."""
 LIST_TIMEOUT_S = 5.0
 """When the local directory has the document, opening does not wait longer than this to hear of other writers."""
 _AT_ONCE = 8
@@ -63,7 +63,7 @@ class Shipper:
         """
         place = self._place
         try:
-            names = await _ask(self._blobs.list(""), CALL_TIMEOUT_S if place.is_new else LIST_TIMEOUT_S)
+            names = await ask(partial(self._blobs.list, ""), OPEN_TIMEOUT_S if place.is_new else LIST_TIMEOUT_S)
         except StoreUnavailable as error:
             if place.is_new:
                 raise
@@ -135,7 +135,7 @@ class Shipper:
         infos = list(infos)
         prefix = self._place.manifest.prefix
         if self._shipped is None:
-            names = await _ask(self._blobs.list(prefix), CALL_TIMEOUT_S)
+            names = await ask(partial(self._blobs.list, prefix))
             self._shipped = {n.removeprefix(prefix) for n in names if n.endswith(segment.SEALED)}
         missing = [info for info in infos if info.name not in self._shipped]
         for info in missing if self.all_is_due else worth_shipping(infos, self._shipped, self._stands):
@@ -162,27 +162,27 @@ class Shipper:
     async def _put(self, name: str, data: bytes) -> None:
         """An object already there is what an earlier attempt left whose answer was lost."""
         try:
-            await _ask(self._blobs.put(name, data, if_absent=True), CALL_TIMEOUT_S)
+            await ask(partial(self._blobs.put, name, data, if_absent=True), size=len(data))
         except BlobConflict:
-            if await self._get(name) != data:
-                await _ask(self._blobs.put(name, data), CALL_TIMEOUT_S)
+            if await self._get(name, len(data)) != data:
+                await ask(partial(self._blobs.put, name, data), size=len(data))
 
     async def _ship_notes(self) -> None:
         manifest = self._place.manifest
         if self._revision == manifest.revision:
             return
         name = f"{manifest.prefix}meta-{self._place.writer}"
-        await _ask(self._blobs.put(name, manifests.encode(manifest)), CALL_TIMEOUT_S)
+        await ask(partial(self._blobs.put, name, manifests.encode(manifest)))
         self._revision = manifest.revision
         for old in sorted(self._notes - {name}):
             if not await self._knows_more(old, manifest):
-                await _ask(self._blobs.delete(old), CALL_TIMEOUT_S)
+                await ask(partial(self._blobs.delete, old))
             self._notes.discard(old)
 
     async def _knows_more(self, name: str, manifest: Manifest) -> bool:
         """Its writer lives and noted something since it was read; the next opening takes that up."""
         try:
-            found = manifests.decode(await _ask(self._blobs.get(name), CALL_TIMEOUT_S))
+            found = manifests.decode(await ask(partial(self._blobs.get, name)))
         except (BlobNotFound, StoreCorrupt, ValueError, KeyError):
             return False
         return found.revision > manifest.revision or not set(found.names) <= set(manifest.names)
@@ -200,20 +200,20 @@ class Shipper:
             self._shipped = set(self.shipped - set(lost))
             raise StoreUnavailable(f"the blob store did not keep what it was given: {', '.join(lost)}")
         for name in sorted(gone):
-            await _ask(self._blobs.delete(prefix + name), CALL_TIMEOUT_S)
+            await ask(partial(self._blobs.delete, prefix + name))
             if self._shipped is not None:
                 self._shipped.discard(name)
 
     async def _is_kept(self, info: Info, prefix: str) -> bool:
         try:
-            segment.check(info.name, await _ask(self._blobs.get(prefix + info.name), CALL_TIMEOUT_S))
+            segment.check(info.name, await ask(partial(self._blobs.get, prefix + info.name), size=info.size))
         except (StoreCorrupt, BlobNotFound):  # another writer's object may stand for it, which is not known here
             return False
         return True
 
-    async def _get(self, name: str) -> bytes:
+    async def _get(self, name: str, size: int | None = None) -> bytes:
         try:
-            return await _ask(self._blobs.get(name), CALL_TIMEOUT_S)
+            return await ask(partial(self._blobs.get, name), OPEN_TIMEOUT_S, size)
         except BlobNotFound as error:
             raise StoreUnavailable(f"{name} was listed, but is not there") from error
 
@@ -229,15 +229,3 @@ def worth_shipping(infos: Sequence[Info], there: Collection[str], stands: Covers
         return missing
     behind = sum(info.size for info in segment.history(infos) if info.name not in stands)
     return [info for info in missing if not info.is_snapshot or behind >= _SPARED * info.size]
-
-
-async def _ask(call: Awaitable[T], timeout: float) -> T:
-    try:
-        async with asyncio.timeout(timeout):
-            return await call
-    except (BlobNotFound, BlobConflict):
-        raise
-    except TimeoutError as error:
-        raise StoreUnavailable(f"the blob store did not answer within {timeout:.0f} s") from error
-    except Exception as error:
-        raise StoreUnavailable(f"the blob store refuses: {error or type(error).__name__}") from error

@@ -15,6 +15,9 @@ from ystore.errors import BlobConflict, BlobNotFound
 _LARGEST_BYTES: Final = 2**30
 """Far beyond any snapshot (`cs3collab.limits.Limits.document_bytes`)."""
 
+_REQUEST_S: Final = 60.0
+"""For one request of the several that a call makes, but for the bytes. The store waits in the background, and asks again."""
+
 
 class CS3Blobs:
     """Blobs as files below `folder` (a reference or a path), which is made with the first `put`.
@@ -24,7 +27,7 @@ class CS3Blobs:
     """
 
     def __init__(self, files: Files, folder: Ref | str, *, max_bytes: int = _LARGEST_BYTES) -> None:
-        self._files = files
+        self._files = files.patient(_REQUEST_S)
         self._folder = Ref(folder) if isinstance(folder, str) else folder
         self._max_bytes = max_bytes
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
@@ -62,6 +63,12 @@ class Files:
     @property
     def user(self) -> User:
         return self.session.user
+
+    def patient(self, timeout_s: float) -> Self:
+        """The same files, for who would rather wait: each call to the gateway may take so long (seconds)."""
+        other = copy.copy(self)
+        other.session = self.session.patient(timeout_s)
+        return other
 
     async def stat(self, ref: Ref) -> FileInfo:
         """Raises `NotFound` only after the token was proved valid."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ class Session:
     def __init__(self, gateway: Gateway, tokens: TokenProvider) -> None:
         self.gateway = gateway
         self.tokens = tokens
+        self.timeout_s = gateway.timeout_s
         self._user: tuple[str, User] | None = None
 
     @classmethod
@@ -28,6 +30,12 @@ class Session:
         session = cls(gateway, tokens)
         await session.whoami()
         return session
+
+    def patient(self, timeout_s: float) -> Self:
+        """The same identity for calls that nobody waits for: each may take so long (seconds)."""
+        other = copy.copy(self)
+        other.timeout_s = timeout_s
+        return other
 
     @property
     def user(self) -> User:
@@ -54,7 +62,7 @@ class Session:
 
         Reva v2 answers NOT_FOUND or PERMISSION_DENIED to an expired token; both are believed only once it is proved good.
         """
-        token = await self.tokens.token()
+        token, timeout_s = await self.tokens.token(), timeout_s or self.timeout_s
         try:
             return await self.gateway.call(method, request, token=token, timeout_s=timeout_s)
         except NotAuthenticated:
@@ -91,4 +99,4 @@ class Session:
 
     async def _who(self, token: str) -> User:
         request = gateway_api_pb2.WhoAmIRequest(token=token)
-        return convert.from_user((await self.gateway.call("WhoAmI", request, token=token)).user)
+        return convert.from_user((await self.gateway.call("WhoAmI", request, token=token, timeout_s=self.timeout_s)).user)

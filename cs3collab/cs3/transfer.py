@@ -215,7 +215,7 @@ def too_large(size: int, max_bytes: int) -> Overloaded:
 
 
 def _timeout(session: Session, size: int) -> aiohttp.ClientTimeout:
-    allowed = session.gateway.timeout_s
+    allowed = session.timeout_s
     return aiohttp.ClientTimeout(total=allowed + size / _SLOWEST_BYTES_PER_S, sock_connect=allowed, sock_read=allowed)
 
 

@@ -17,6 +17,7 @@ from support.sites import Site
 
 from cs3collab.cs3 import transfer
 from cs3collab.cs3.auth import BasicToken, BearerToken
+from cs3collab.cs3.blobs import CS3Blobs
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -130,6 +131,21 @@ async def test_a_write_that_never_arrived_is_not_said_to_have_happened(on_put: O
     assert await files.read(Ref.of(info.id), max_bytes=100) == b"before"
     with pytest.raises(StorageUnavailable):
         await files.write(await running.ref("einstein", "new.ipynb"), b"after!", if_absent=True)
+
+
+async def test_blobs_wait_for_storage_that_takes_longer_than_people_do(on_put: OnPut, running: Site, files: Files) -> None:
+    async def late(self: data.DataEndpoint, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1.5)
+        return await REAL_PUT(self, request)
+
+    on_put(late)
+    ref = await running.ref("einstein", "late.bin")
+    hasty = files.patient(1)
+    with pytest.raises(StorageUnavailable):
+        await hasty.write(ref, b"content")
+    blobs = CS3Blobs(hasty, f"{await files.home()}/.cs3collab/store/room")
+    await blobs.put("late", b"content")
+    assert await blobs.get("late") == b"content"
 
 
 async def test_somebody_else_s_write_is_not_taken_for_ours(on_put: OnPut, running: Site, files: Files) -> None:

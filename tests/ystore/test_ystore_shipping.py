@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.ystore_clock import run_in_virtual_time
 
-from ystore import MemoryBlobs, Store, StoreUnavailable, Tuning
+from ystore import BlobConflict, MemoryBlobs, Store, StoreUnavailable, Tuning
+from ystore.asking import answered
 from ystore.covers import Covers
 from ystore.segment import Info
 from ystore.shipping import worth_shipping
@@ -246,3 +248,45 @@ def test_a_snapshot_goes_when_what_it_spares_is_four_times_as_large() -> None:
     assert worth_shipping([old, replace(new, size=400), snapshot], {"new.yseg"}, Covers.of(["old.yseg"])) == [old, snapshot]
     kept = info("h.yhor", 1)
     assert worth_shipping([new, kept, snapshot], {"new.yseg"}, Covers.of(["new.yseg"])) == [kept, snapshot]
+
+
+async def asked(*answers: object) -> tuple[object, int]:
+    """What `answered` made of these, and how many of the calls were ended. None is never answered."""
+    left, ended = list(answers), 0
+
+    async def call() -> object:
+        nonlocal ended
+        answer = left.pop(0)
+        try:
+            await asyncio.sleep(answer if isinstance(answer, float) else 1e9 if answer is None else 0)
+        except asyncio.CancelledError:
+            ended += 1
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    try:
+        return await answered(call, 5), ended
+    except (ConnectionError, BlobConflict) as error:
+        return error, ended
+
+
+ERROR, CONFLICT = ConnectionError("503"), BlobConflict("there")
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (("at once",), ("at once", 0)),
+        ((ERROR,), (ERROR, 0)),
+        ((30.0, *[None] * 9), (30.0, 5)),
+        ((None, "later"), ("later", 1)),
+        ((None, None, "later"), ("later", 2)),
+        ((None, CONFLICT), (CONFLICT, 1)),
+        ((None, ERROR, ERROR, "later"), ("later", 1)),
+        ((7.0, ERROR), (7.0, 0)),
+    ],
+)
+def test_of_two_requests_the_first_answer_counts(answers: tuple[object, ...], expected: tuple[object, int]) -> None:
+    assert run_in_virtual_time(asked(*answers)) == expected
