@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import Any
 
 from cs3.ocm.invite.v1beta1 import invite_api_pb2 as invites
@@ -16,11 +17,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from cs3collab.cs3 import convert, sharing
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.sharing import Invite, OCMReceived, Provider, Received, Share, State, domain_of
-from cs3collab.errors import InvalidInput
+from cs3collab.cs3.sharing import Group, Invite, OCMReceived, Provider, Received, Share, State, domain_of
+from cs3collab.errors import CollabError, InvalidInput
 from cs3collab.types import Ref, ResourceId, Role, User
 
 __all__ = [
+    "Group",
     "Invite",
     "OCMReceived",
     "Provider",
@@ -35,6 +37,9 @@ __all__ = [
     "domain_of",
     "forward_invite",
     "generate_invite",
+    "get_ocm_share",
+    "get_share",
+    "list_invites",
     "list_ocm_shares",
     "list_providers",
     "list_received_ocm_shares",
@@ -42,22 +47,37 @@ __all__ = [
     "list_shares",
     "provider_info",
     "received_ocm_share",
+    "received_share",
     "remove_ocm_share",
     "remove_share",
+    "set_ocm_share_state",
+    "set_share_state",
     "update_ocm_share",
     "update_share",
 ]
 
 
-async def create_share(session: Session, ref: Ref, grantee: User, role: Role) -> Share:
-    """Shares a file or folder with a user of this site. Raises `AlreadyExists` when it is."""
+async def create_share(
+    session: Session, ref: Ref, grantee: User | Group, role: Role, *, expires_at: float | None = None
+) -> Share:
+    """Shares a file or folder with a user or group of this site. Raises `AlreadyExists` when it is.
+
+    Reva does not ask whether the grantee exists, and answers a share with oneself with an unknown error: look before.
+    """
     info = (await session.call("Stat", api.StatRequest(ref=convert.to_ref(ref)))).info
     permissions = sharing.permissions(role, is_dir=convert.is_container(info.type))
     grant = local_types.ShareGrant(
-        grantee=sharing.to_grantee(grantee), permissions=local_types.SharePermissions(permissions=permissions)
+        grantee=sharing.to_grantee(grantee),
+        permissions=local_types.SharePermissions(permissions=permissions),
+        expiration=None if expires_at is None else convert.to_timestamp(expires_at),
     )
     response = await session.call("CreateShare", local.CreateShareRequest(resource_info=info, grant=grant))
     return sharing.from_share(response.share)
+
+
+async def get_share(session: Session, share_id: str) -> Share:
+    """A share within the site, for who gave or got it. Raises `NotFound`."""
+    return sharing.from_share((await session.call("GetShare", local.GetShareRequest(ref=_local_ref(share_id)))).share)
 
 
 async def list_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -68,18 +88,22 @@ async def list_shares(session: Session, resource_id: ResourceId | None = None) -
     return [sharing.from_share(share) for share in await session.pages("ListShares", request, "shares")]
 
 
-async def update_share(session: Session, share: Share, role: Role) -> Share:
-    """Gives a share another role; one with another site is replaced by a new one (see `update_ocm_share`)."""
+async def update_share(session: Session, share: Share, role: Role, *, expires_at: float | EllipsisType | None = ...) -> Share:
+    """Gives a share another role and, unless it is ``...``, another end; `update_ocm_share` for one with another site."""
     if share.ocm:
-        return await update_ocm_share(session, share, role)
+        return await update_ocm_share(session, share, role, expires_at=expires_at)
     permissions = sharing.permissions(role, is_dir=await _is_dir(session, share.resource_id))
-    # Reva v2 wants the share and a mask; the older ``field`` form is answered with INTERNAL there
-    request = local.UpdateShareRequest(
-        share=local_types.Share(
-            id=local_types.ShareId(opaque_id=share.id), permissions=local_types.SharePermissions(permissions=permissions)
-        ),
-        update_mask=FieldMask(paths=["permissions"]),
+    changed = local_types.Share(
+        id=local_types.ShareId(opaque_id=share.id), permissions=local_types.SharePermissions(permissions=permissions)
     )
+    # a change of the end alone leaves permissions that are no role of ours as they are
+    paths = ["permissions"] if role is not share.role or isinstance(expires_at, EllipsisType) else []
+    if not isinstance(expires_at, EllipsisType):
+        paths.append("expiration")
+        if expires_at is not None:
+            changed.expiration.CopyFrom(convert.to_timestamp(expires_at))
+    # Reva v2 wants the share and a mask; the older ``field`` form is answered with INTERNAL there
+    request = local.UpdateShareRequest(share=changed, update_mask=FieldMask(paths=paths))
     return sharing.from_share((await session.call("UpdateShare", request)).share)
 
 
@@ -93,25 +117,47 @@ async def list_received_shares(session: Session) -> list[Received]:
     return [sharing.from_received(share) for share in found]
 
 
+async def received_share(session: Session, share_id: str) -> Received:
+    """One share within the site that this user got. Raises `NotFound`."""
+    response = await session.call("GetReceivedShare", local.GetReceivedShareRequest(ref=_local_ref(share_id)))
+    return sharing.from_received(response.share)
+
+
 async def accept_share(session: Session, share_id: str) -> None:
     """Lets a received share appear among the user's shares."""
+    await set_share_state(session, share_id, State.ACCEPTED)
+
+
+async def set_share_state(session: Session, share_id: str, state: State) -> None:
+    """Accepts or rejects a received share; a rejected one can be accepted later."""
     received = local_types.ReceivedShare(
-        share=local_types.Share(id=local_types.ShareId(opaque_id=share_id)), state=local_types.SHARE_STATE_ACCEPTED
+        share=local_types.Share(id=local_types.ShareId(opaque_id=share_id)), state=sharing.to_local_state(state)
     )
     request = local.UpdateReceivedShareRequest(share=received, update_mask=FieldMask(paths=["state"]))
     await session.call("UpdateReceivedShare", request)
 
 
-async def create_ocm_share(session: Session, resource_id: ResourceId, recipient: User, role: Role) -> Share:
-    """Shares with one of `accepted_users`. Raises `AlreadyExists`, and `NotFound` for an unknown site."""
+async def create_ocm_share(
+    session: Session, resource_id: ResourceId, recipient: User, role: Role, *, expires_at: float | None = None
+) -> Share:
+    """Shares with one of `accepted_users`. Raises `AlreadyExists`, and `NotFound` for an unknown site.
+
+    Reva v2 makes the share before it looks whether this user may give it: look before.
+    """
     provider = await _provider(session, domain_of(recipient))
     request = ocm.CreateOCMShareRequest(
         resource_id=convert.to_id(resource_id),
         grantee=sharing.to_grantee(recipient),
         recipient_mesh_provider=provider,
         access_methods=[sharing.access(role, is_dir=await _is_dir(session, resource_id))],
+        expiration=None if expires_at is None else convert.to_timestamp(expires_at),
     )
     return sharing.from_ocm_share((await session.call("CreateOCMShare", request)).share)
+
+
+async def get_ocm_share(session: Session, share_id: str) -> Share:
+    """A share with another site that this user gave. Raises `NotFound`."""
+    return sharing.from_ocm_share((await session.call("GetOCMShare", ocm.GetOCMShareRequest(ref=_ocm_ref(share_id)))).share)
 
 
 async def list_ocm_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -123,18 +169,26 @@ async def list_ocm_shares(session: Session, resource_id: ResourceId | None = Non
     return [sharing.from_ocm_share(share) for share in await session.pages("ListOCMShares", request, "shares")]
 
 
-async def update_ocm_share(session: Session, share: Share, role: Role) -> Share:
-    """Replaces the share by one of another role, which gets another id. When that fails half-way the access is ended.
+async def update_ocm_share(
+    session: Session, share: Share, role: Role, *, expires_at: float | EllipsisType | None = ...
+) -> Share:
+    """Replaces the share by one of another role or end, which gets another id. When that fails half-way the access is ended.
 
-    Not by ``UpdateOCMShare``: Reva v2.48 then keeps the storage grant of the former role, and does not tell the other site.
+    Not by ``UpdateOCMShare``: Reva v2.48 then keeps the storage grant of the former role and end, and does not tell the other
+    site.
     """
-    if role is share.role:
+    until = share.expires_at if isinstance(expires_at, EllipsisType) else expires_at
+    if role is share.role and until == share.expires_at:
         return share
     if share.grantee is None:
         raise InvalidInput("this share is not with a user of another site", hint="remove it and share anew")
     sharing.permissions(role, is_dir=False)  # before the old share is gone
     await remove_ocm_share(session, share.id)
-    return await create_ocm_share(session, share.resource_id, share.grantee, role)
+    try:
+        return await create_ocm_share(session, share.resource_id, share.grantee, role, expires_at=until)
+    except CollabError as error:
+        ended = f"the share was ended, but the new one could not be made: {error.message}"
+        raise type(error)(ended, hint="share it again with this person") from error
 
 
 async def remove_ocm_share(session: Session, share_id: str) -> None:
@@ -155,7 +209,12 @@ async def list_received_ocm_shares(session: Session) -> list[OCMReceived]:
 
 async def accept_ocm_share(session: Session, share_id: str) -> None:
     """Lets a share of another site appear among the user's files."""
-    received = ocm_types.ReceivedShare(id=ocm_types.ShareId(opaque_id=share_id), state=ocm_types.SHARE_STATE_ACCEPTED)
+    await set_ocm_share_state(session, share_id, State.ACCEPTED)
+
+
+async def set_ocm_share_state(session: Session, share_id: str, state: State) -> None:
+    """Accepts or rejects a share of another site; a rejected one can be accepted later."""
+    received = ocm_types.ReceivedShare(id=ocm_types.ShareId(opaque_id=share_id), state=sharing.to_ocm_state(state))
     request = ocm.UpdateReceivedOCMShareRequest(share=received, update_mask=FieldMask(paths=["state"]))
     await session.call("UpdateReceivedOCMShare", request)
 
@@ -164,6 +223,12 @@ async def generate_invite(session: Session, description: str = "") -> Invite:
     """An invitation for somebody at another site."""
     response = await session.call("GenerateInviteToken", invites.GenerateInviteTokenRequest(description=description))
     return sharing.from_invite(response.invite_token)
+
+
+async def list_invites(session: Session) -> list[Invite]:
+    """The invitations of this user that have not expired, also those that were accepted."""
+    response = await session.call("ListInviteTokens", invites.ListInviteTokensRequest())
+    return [sharing.from_invite(token) for token in response.invite_tokens]
 
 
 async def forward_invite(session: Session, token: str, home: str) -> User:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from cs3.identity.group.v1beta1 import resources_pb2 as groups
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as local_types
 from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm_types
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
@@ -27,8 +29,22 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group of users of a site (``cs3.identity.group.v1beta1.Group``)."""
+
+    opaque_id: str
+    idp: str = ""
+    name: str = ""
+    display_name: str = ""
+    mail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
-    """A share that this user gave. A share with a group has no `grantee` but a `group`; ``ocm`` is one with another site."""
+    """A share that this user gave. A share with a group has no `grantee` but a `group`; ``ocm`` is one with another site.
+
+    Times are Unix seconds, 0 where they are not said; ``expires_at`` is None for a share without end.
+    """
 
     id: str
     resource_id: ResourceId
@@ -38,11 +54,18 @@ class Share:
     group: str = ""
     ocm: bool = False
     name: str = ""
+    owner: User | None = None
+    ctime: float = 0.0
+    mtime: float = 0.0
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A share within the site that this user got. ``name`` is empty until it is mounted, ``ctime`` in Unix seconds."""
+    """A share within the site that this user got, themselves or as one of a `group`; times as in `Share`.
+
+    ``name`` is empty until it is mounted.
+    """
 
     id: str
     name: str
@@ -51,6 +74,10 @@ class Received:
     owner: User
     state: State
     ctime: float = 0.0
+    mtime: float = 0.0
+    expires_at: float | None = None
+    creator: User | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +98,10 @@ class OCMReceived:
     role: Role
     state: State
     ctime: float = 0.0
+    mtime: float = 0.0
+    expires_at: float | None = None
+    creator: User | None = None
+    is_dir: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +134,12 @@ def domain_of(user: User) -> SiteId:
     return SiteId(urlsplit(idp).netloc if "://" in idp else idp.rstrip("/"))
 
 
+def mesh_key(user: User) -> str:
+    """``opaque@domain`` of a user of another site, whether or not the gateway has the domain in the id as well (Reva has)."""
+    domain = domain_of(user)
+    return f"{user.opaque_id.removesuffix(f'@{domain}')}@{domain}"
+
+
 def permissions(role: Role, *, is_dir: bool) -> Any:
     """``ResourcePermissions`` of a share. Raises `InvalidInput` for `Role.NONE`, which nobody can be given."""
     if role is Role.NONE:
@@ -116,8 +153,16 @@ def access(role: Role, *, is_dir: bool) -> Any:
     return ocm_types.AccessMethod(webdav_options=options)
 
 
-def to_grantee(user: User) -> Any:
-    return storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=convert.to_user_id(user))
+def to_grantee(grantee: User | Group) -> Any:
+    if isinstance(grantee, Group):
+        group_id = groups.GroupId(opaque_id=grantee.opaque_id, idp=grantee.idp)
+        return storage.Grantee(type=storage.GRANTEE_TYPE_GROUP, group_id=group_id)
+    return storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=convert.to_user_id(grantee))
+
+
+def expiry_of(message: Any) -> float | None:
+    """The ``expiration`` of a share or invitation in Unix seconds; None for one without end, which v3 writes as 0."""
+    return (convert.from_timestamp(message.expiration) or None) if message.HasField("expiration") else None
 
 
 def from_share(share: Any) -> Share:
@@ -139,6 +184,10 @@ def from_received(received: Any) -> Received:
         owner=convert.from_user_id(share.owner),
         state=_LOCAL_STATES.get(received.state, State.UNKNOWN),
         ctime=convert.from_timestamp(share.ctime),
+        mtime=convert.from_timestamp(share.mtime),
+        expires_at=expiry_of(share),
+        creator=convert.from_user_id(share.creator),
+        group=share.grantee.group_id.opaque_id,
     )
 
 
@@ -162,12 +211,16 @@ def from_ocm_received(share: Any) -> OCMReceived:
         role=role,
         state=_OCM_STATES.get(share.state, State.UNKNOWN),
         ctime=convert.from_timestamp(share.ctime),
+        mtime=convert.from_timestamp(share.mtime),
+        expires_at=expiry_of(share),
+        creator=creator if creator.opaque_id else owner,
+        is_dir=convert.is_container(share.resource_type)
+        or share.shared_resource_type == ocm_types.SHARE_RESOURCE_TYPE_CONTAINER,
     )
 
 
 def from_invite(token: Any) -> Invite:
-    expires_at = convert.from_timestamp(token.expiration) if token.HasField("expiration") else None
-    return Invite(token.token, token.description, expires_at)
+    return Invite(token.token, token.description, expiry_of(token))
 
 
 def from_provider(info: Any) -> Provider:
@@ -187,6 +240,10 @@ def _given(share: Any, role: Role, *, ocm: bool) -> Share:
         group=share.grantee.group_id.opaque_id if to_group else "",
         ocm=ocm,
         name=share.name if ocm else "",
+        owner=convert.from_user_id(share.owner),
+        ctime=convert.from_timestamp(share.ctime),
+        mtime=convert.from_timestamp(share.mtime),
+        expires_at=expiry_of(share),
     )
 
 
@@ -200,3 +257,17 @@ _OCM_STATES: Final = {
     ocm_types.SHARE_STATE_ACCEPTED: State.ACCEPTED,
     ocm_types.SHARE_STATE_REJECTED: State.REJECTED,
 }
+
+
+def to_local_state(state: State) -> int:
+    """``ShareState`` of cs3.sharing.collaboration."""
+    return _number(state, _LOCAL_STATES)
+
+
+def to_ocm_state(state: State) -> int:
+    """``ShareState`` of cs3.sharing.ocm."""
+    return _number(state, _OCM_STATES)
+
+
+def _number(state: State, states: Mapping[int, State]) -> int:
+    return next(number for number, known in states.items() if known is state)

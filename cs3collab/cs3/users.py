@@ -1,11 +1,16 @@
-"""The people of a site, as its gateway lists them."""
+"""The people and groups of a site, as its gateway lists them."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from cs3.identity.group.v1beta1 import group_api_pb2 as group_api
+from cs3.identity.group.v1beta1 import resources_pb2 as group_types
 from cs3.identity.user.v1beta1 import user_api_pb2 as api
 
 from cs3collab.cs3 import convert
 from cs3collab.cs3.session import Session
+from cs3collab.cs3.sharing import Group
 from cs3collab.types import User
 
 
@@ -29,3 +34,21 @@ async def get_user_by_claim(session: Session, claim: str, value: str) -> User:
     """By ``username``, ``mail`` or another claim the site knows. Raises `NotFound`."""
     request = api.GetUserByClaimRequest(claim=claim, value=value, skip_fetching_user_groups=True)
     return convert.from_user((await session.call("GetUserByClaim", request)).user)
+
+
+async def find_groups(session: Session, query: str) -> list[Group]:
+    """Groups whose name contains `query`. Raises `Unsupported` where the site lists none."""
+    request = group_api.FindGroupsRequest(skip_fetching_members=True)
+    request.filters.add(type=group_api.Filter.TYPE_QUERY, query=query)
+    return [_group(group) for group in (await session.call("FindGroups", request)).groups]
+
+
+async def get_group(session: Session, opaque_id: str, idp: str = "") -> Group:
+    """Raises `NotFound`, and `Unsupported` where the site lists none."""
+    group_id = group_types.GroupId(opaque_id=opaque_id, idp=idp)
+    request = group_api.GetGroupRequest(group_id=group_id, skip_fetching_members=True)
+    return _group((await session.call("GetGroup", request)).group)
+
+
+def _group(group: Any) -> Group:
+    return Group(group.id.opaque_id, group.id.idp, group.group_name, group.display_name, group.mail)
