@@ -32,6 +32,8 @@ class Limits:
     """How often the authority asks storage again what a seat may do; a revoked right ends within twice this."""
     idle_save_s: float = 2.0
     busy_save_s: float = 10.0
+    versioned_save_s: float = 60.0
+    """Between two saves that nobody asked for, where each leaves a version on storage."""
     lease_s: float = 60.0
     lease_grace_s: float = 30.0
     room_linger_s: float = 60.0

@@ -167,6 +167,25 @@ class NotLatest:
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a storage was found to do, by trying it. None: nobody has tried, or it could not be told.
+
+    ``guards``: a write without the lock's id is refused. ``etags``: each write leaves another etag. ``quiet``: a write can be
+    made that leaves no version.
+    """
+
+    locks: bool | None = None
+    guards: bool | None = None
+    if_match: bool | None = None
+    if_absent: bool | None = None
+    etags: bool | None = None
+    versions: bool | None = None
+    quiet: bool | None = None
+    spaces: bool | None = None
+    ocm: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """What a user shows to be let into a room. Never logged; ``repr`` hides the secret.
 

@@ -31,6 +31,11 @@ class CS3Blobs:
         self._folder = Ref(folder) if isinstance(folder, str) else folder
         self._max_bytes = max_bytes
 
+    async def make(self) -> Ref:
+        """Makes the folder if it is not there, and returns it."""
+        await self._make(self._folder)
+        return self._folder
+
     async def get(self, name: str) -> bytes:
         ref = self._ref(name)
         try:

@@ -225,6 +225,10 @@ class Files:
         request = api.RestoreRecycleItemRequest(ref=convert.to_ref(ref), key=key, restore_ref=convert.to_ref(restore_to))
         await self.session.call("RestoreRecycleItem", request)
 
+    async def purge_recycled(self, ref: Ref, key: str) -> None:
+        """Deletes what is in the recycle bin for good. ``ref`` as for `recycled`."""
+        await self.session.call("PurgeRecycle", api.PurgeRecycleRequest(ref=convert.to_ref(ref), key=key))
+
     async def _home_path(self) -> str:
         return str((await self.session.call("GetHome", api.GetHomeRequest())).path)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from cs3collab.cs3.blobs import CS3Blobs
+from cs3collab.cs3.capabilities import Watch
+from cs3collab.cs3.files import Files
 from cs3collab.errors import NotFound
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.limits import DEFAULT, Limits
@@ -20,8 +22,8 @@ from cs3collab.relay.auth import Gatekeeper, forward_share
 from cs3collab.relay.node import Node, open_node
 from cs3collab.rooms.ports import Outlet
 from cs3collab.rooms.registry import Admission, Credentials, Forward
-from cs3collab.rooms.room import Room, Seat
-from cs3collab.types import Credential, RoomId, SiteId, Target
+from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.types import Credential, Ref, RoomId, SiteId, Target
 from ystore import BlobStore
 
 STORE_FOLDER = ".cs3collab"
@@ -76,12 +78,33 @@ class Live:
                 return await forward_share(session, target, self.settings.relays)
             return await keeper.admit(target, credentials)
 
-        async def blobs(key: str) -> BlobStore | None:
-            files = await self.settings.files()
-            return CS3Blobs(files, f"{(await files.home()).rstrip('/')}/{STORE_FOLDER}/{key}")
+        files = Files(session)
 
-        opened = open_node(site=site, directory=Path(self.settings.store_dir), admit=admit, blobs=blobs, limits=self.limits)
-        return await self._stack.enter_async_context(opened)
+        async def folder() -> str:
+            return f"{(await files.home()).rstrip('/')}/{STORE_FOLDER}"
+
+        async def blobs(key: str) -> BlobStore | None:
+            return CS3Blobs(files, f"{await folder()}/{key}")
+
+        async def made() -> Ref:
+            return await CS3Blobs(files, await folder()).make()
+
+        watch = Watch(files, made)
+        node = await self._stack.enter_async_context(
+            open_node(
+                site=site,
+                directory=Path(self.settings.store_dir),
+                admit=admit,
+                blobs=blobs,
+                limits=self.limits,
+                capabilities=lambda: watch.found,
+            )
+        )
+        if not self.settings.relay:
+            watching = Tasks("asking what the storage can do")
+            self._stack.push_async_callback(watching.cancel)
+            watching.start(watch.run())
+        return node
 
     async def _credentials(self) -> Credential:
         return Credential("bearer", await (await self.settings.session()).tokens.token())

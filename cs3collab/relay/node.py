@@ -18,7 +18,7 @@ from cs3collab.rooms.ports import Log, Storage
 from cs3collab.rooms.registry import Admit, Registry
 from cs3collab.rooms.rescue import rescuer
 from cs3collab.rooms.worker import WorkerPool
-from cs3collab.types import SiteId
+from cs3collab.types import Capabilities, SiteId
 from ystore import BlobStore, Journal, Retention, Store, StoreError
 
 Blobs = Callable[[str], Awaitable[BlobStore | None]]
@@ -47,6 +47,7 @@ async def open_node(
     blobs: Blobs = local_only,
     service: Storage | None = None,
     limits: Limits = DEFAULT,
+    capabilities: Callable[[], Capabilities] = Capabilities,
 ) -> AsyncIterator[Node]:
     """Rooms live inside; on the way out they are saved and closed. Raises `InvalidInput` when `directory` cannot be used."""
     authority_id = await asyncio.to_thread(_authority_id, directory)
@@ -68,7 +69,7 @@ async def open_node(
 
     with contextlib.closing(Journal()) as journal:
         async with WorkerPool(limits=limits) as workers:
-            opener = Opener(site, authority_id, open_store, workers.document, limits, service)
+            opener = Opener(site, authority_id, open_store, workers.document, limits, service, capabilities)
             registry = Registry(
                 admit=admit,
                 open_authority=opener.open,

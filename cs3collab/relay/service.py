@@ -18,6 +18,7 @@ from aiohttp import web
 from cs3collab import telemetry
 from cs3collab.cs3.auth import provider_from
 from cs3collab.cs3.blobs import CS3Blobs
+from cs3collab.cs3.capabilities import Watch
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -32,7 +33,7 @@ from cs3collab.relay.outbound import CLOSE_S, plain_outbound
 from cs3collab.relay.server import Connection
 from cs3collab.rooms.room import Tasks
 from cs3collab.rooms.ysocket import YSocket
-from cs3collab.types import Credential, RoomId, SiteId, Target
+from cs3collab.types import Capabilities, Credential, RoomId, SiteId, Target
 from ystore import BlobStore
 
 log = logging.getLogger(__name__)
@@ -197,6 +198,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         async def blobs(key: str) -> BlobStore | None:
             return CS3Blobs(service, f"{folder}/{key}") if service is not None and folder else await local_only(key)
 
+        watch = Watch(service, CS3Blobs(service, folder).make) if service is not None and folder else None
         node = await stack.enter_async_context(
             open_node(
                 site=site,
@@ -205,6 +207,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
                 blobs=blobs,
                 service=service,
                 limits=limits,
+                capabilities=lambda: watch.found if watch is not None else Capabilities(),
             )
         )
         runner = web.AppRunner(Relay(node, gatekeeper, limits).app(), access_log=None, shutdown_timeout=5)
@@ -214,6 +217,8 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
         asking = Tasks("asking for the gateway")
         stack.push_async_callback(asking.cancel)
         asking.start(_warn_unless_reachable(gatekeeper))
+        if watch is not None:
+            asking.start(watch.run())
         yield url
 
 

@@ -45,10 +45,10 @@ class _Request:
 class Keeper:
     """The writer of one room's file.
 
-    ``writers`` gives who may write, best first. ``broadcast`` logs and sends an update of the keeper's own. ``now`` is Unix
-    seconds. In ``log.meta`` it keeps ``base_etag`` and ``base_digest`` (the file as last saved or seeded from),
-    ``saved_position``, ``saved_at``, ``saved_by``, and ``attempted_digest``: a write that began, so that after a crash it is
-    known for ours.
+    ``writers`` gives who may write, best first. ``broadcast`` logs and sends an update of the keeper's own. ``quiet`` tells
+    whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. In ``log.meta`` it keeps
+    ``base_etag`` and ``base_digest`` (the file as last saved or seeded from), ``saved_position``, ``saved_at``, ``saved_by``,
+    and ``attempted_digest``: a write that began, so that after a crash it is known for ours.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Keeper:
         publish: Callable[[SaveState], None],
         broadcast: Callable[[bytes], Awaitable[None]],
         limits: Limits = DEFAULT,
+        quiet: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time,
         retry: Retry | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class Keeper:
         self._publish = publish
         self._broadcast = broadcast
         self._limits = limits
+        self._quiet = quiet
         self._now = now
         self._retry = retry or Retry()
         self._state = SaveState.of(log.meta)
@@ -134,7 +136,8 @@ class Keeper:
     async def _work(self) -> None:
         while True:
             self._wake.clear()
-            due, leave_at = self._schedule.due(self._limits), self._leave_at if self._lease.held else None
+            due = self._schedule.due(self._limits, quiet=self._quiet())
+            leave_at = self._leave_at if self._lease.held else None
             now = time.monotonic()
             if due is not None and due <= now:
                 await self._ask(explicit=False, keep_version=False)
@@ -251,6 +254,8 @@ class Keeper:
         await self._note_base(position, saved)
         if (marked := await self._mark_saved(position, content if filed.writer else b"")) != position:
             await self._note({"saved_position": str(marked)})
+        if filed.writer:
+            self._schedule = self._schedule.written(time.monotonic())
         at = float(saved.get("saved_at", self._state.saved_at))
         self._say(saved_position=marked, etag=filed.etag, saved_at=at, saved_by=filed.writer or self._state.saved_by)
 

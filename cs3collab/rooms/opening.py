@@ -18,7 +18,7 @@ from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.keeper import Keeper
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.registry import Admission
-from cs3collab.types import Etag, Ref, RoomId, SiteId
+from cs3collab.types import Capabilities, Etag, Ref, RoomId, SiteId
 
 OpenStore = Callable[[str], Awaitable[Log]]
 """`store_key` to its log."""
@@ -37,7 +37,10 @@ def store_folder(root: Path, key: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """What all authorities of a process share. ``authority_id`` is stable over restarts and differs between relays."""
+    """What all authorities of a process share. ``authority_id`` is stable over restarts and differs between relays.
+
+    ``capabilities`` gives what is known of the site's storage now.
+    """
 
     site: SiteId
     authority_id: str
@@ -45,6 +48,7 @@ class Opener:
     new_document: NewDocument
     limits: Limits = DEFAULT
     service: Storage | None = None
+    capabilities: Callable[[], Capabilities] = Capabilities
 
     async def open(self, admission: Admission) -> Authority:
         """Raises `NotANotebook`, `Overloaded` for a file past the size bound, `Unavailable`."""
@@ -93,6 +97,7 @@ class Opener:
             publish=room.published,
             broadcast=room.system_edit,
             limits=self.limits,
+            quiet=lambda: self.capabilities().quiet is not False,
         )
         room.start()
         if store.position > room.status.saved_position:

@@ -84,12 +84,14 @@ def recognised(theirs: bytes, *, ours: str, base: Base, attempts: Iterable[str] 
 class Schedule:
     """When the next save is due. Times are seconds of one monotonic clock.
 
-    ``first`` and ``last`` are the oldest and newest edit that no save has covered, ``retry_at`` the end of a backoff.
+    ``first`` and ``last`` are the oldest and newest edit that no save has covered, ``retry_at`` the end of a backoff,
+    ``saved_at`` when the file was written last.
     """
 
     first: float | None = None
     last: float = 0.0
     retry_at: float = float("-inf")
+    saved_at: float = float("-inf")
 
     def touched(self, now: float) -> Schedule:
         return replace(self, first=now if self.first is None else self.first, last=now)
@@ -106,11 +108,18 @@ class Schedule:
     def succeeded(self) -> Schedule:
         return replace(self, retry_at=float("-inf"))
 
-    def due(self, limits: Limits) -> float | None:
-        """After a pause in typing, and while it goes on at the latest every ``busy_save_s``; None if all is saved."""
+    def written(self, now: float) -> Schedule:
+        return replace(self, saved_at=now)
+
+    def due(self, limits: Limits, *, quiet: bool = True) -> float | None:
+        """After a pause in typing, and while it goes on at the latest every ``busy_save_s``; None if all is saved.
+
+        Where saves are not `quiet` each leaves a version, so they keep ``versioned_save_s`` between them.
+        """
         if self.first is None:
             return None
-        return max(min(self.last + limits.idle_save_s, self.first + limits.busy_save_s), self.retry_at)
+        soon = max(min(self.last + limits.idle_save_s, self.first + limits.busy_save_s), self.retry_at)
+        return soon if quiet else max(soon, self.saved_at + limits.versioned_save_s)
 
 
 @dataclass(frozen=True, slots=True)

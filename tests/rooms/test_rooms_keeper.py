@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 
 from support import kept_room
 from support.keeper_world import opened
@@ -17,7 +18,7 @@ from support.kept_room import (
 from support.memory_storage import BOB, MemoryStorage
 
 from cs3collab.rooms.ports import Rendered
-from cs3collab.types import Role
+from cs3collab.types import Capabilities, Role
 
 
 async def test_a_save_writes_the_edits_under_the_lock_and_says_who_and_when() -> None:
@@ -75,6 +76,28 @@ async def test_autosave_after_a_pause_without_being_asked() -> None:
         await world.until(lambda status: status.saved_position >= 2)
         assert world.file == ["one", "two"]
         assert world.site.writes[-1] == ("alice", "n.ipynb", False)
+
+
+async def test_where_each_save_leaves_a_version_autosaves_keep_their_distance_and_people_do_not_wait() -> None:
+    async with opened(limits=replace(SOON, versioned_save_s=0.5)) as world:
+        world.capabilities = Capabilities(quiet=False)
+        times = []
+        for word in ("two", "three", "four"):
+            await world.type(word)
+            await world.until(lambda status: status.saved_position == status.position)
+            times.append(asyncio.get_running_loop().time())
+        assert len(world.site.writes) == 3
+        assert all(later - earlier > 0.45 for earlier, later in pairwise(times))
+    async with opened(limits=replace(SOON, versioned_save_s=1e6)) as world:
+        world.capabilities = Capabilities(quiet=False)
+        await world.type("two")
+        await world.until(lambda status: status.saved_position == status.position)
+        await world.type("three")
+        assert await world.save() == "success"
+        await world.type("four")
+        world.room.leave(world.seat)
+        await world.until(lambda status: status.saved_position == status.position)
+        assert world.file == ["one", "two", "three", "four"]
 
 
 async def test_when_the_last_editor_leaves_it_is_saved_at_once_and_later_unlocked() -> None:

@@ -53,6 +53,13 @@ def test_a_failed_save_leaves_its_edits_due_but_not_before_the_backoff_ends() ->
     assert failed.succeeded().due(LIMITS) == 105
 
 
+def test_saves_that_each_leave_a_version_keep_their_distance() -> None:
+    written = Schedule().written(100).touched(101)
+    assert written.due(LIMITS) == 103
+    assert written.due(LIMITS, quiet=False) == 160
+    assert Schedule().touched(101).due(LIMITS, quiet=False) == 103
+
+
 def test_a_failure_with_nothing_to_save_is_not_repeated() -> None:
     assert Schedule().failed(Schedule(), retry_at=120).due(LIMITS) is None
 

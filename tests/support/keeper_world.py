@@ -22,7 +22,7 @@ from support.memory_storage import ALICE, MemorySite, MemoryStorage
 from cs3collab.limits import Limits
 from cs3collab.rooms.authority import Authority
 from cs3collab.rooms.room import Seat
-from cs3collab.types import RoomStatus
+from cs3collab.types import Capabilities, RoomStatus
 
 START = 1_700_000_000.0
 
@@ -36,6 +36,7 @@ class World:
         self.id = self.site.create(name, content)
         self.disk = Disk()
         self.limits = limits
+        self.capabilities = Capabilities()
         self.alice = MemoryStorage(self.site, ALICE)
         self.room: Authority
         self.seat: Seat
@@ -43,7 +44,9 @@ class World:
     async def open(self, storage: MemoryStorage | None = None) -> None:
         storage = storage or self.alice
         self.log = DiskLog(self.disk)
-        self.room = await kept_room.open_room(storage, self.id, self.log, limits=self.limits, clock=lambda: self.at)
+        self.room = await kept_room.open_room(
+            storage, self.id, self.log, limits=self.limits, clock=lambda: self.at, capabilities=lambda: self.capabilities
+        )
         self.seat = sit(self.room, storage)
 
     async def crash(self) -> None:

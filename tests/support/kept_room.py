@@ -21,7 +21,7 @@ from cs3collab.rooms.opening import Opener
 from cs3collab.rooms.ports import Applied, Log, Rendered, Storage
 from cs3collab.rooms.registry import Admission
 from cs3collab.rooms.room import Seat
-from cs3collab.types import Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
+from cs3collab.types import Capabilities, Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
 from ystore.errors import PositionGone, StoreUnavailable
 
 NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6)
@@ -171,6 +171,7 @@ async def open_room(
     limits: Limits = NEVER,
     name: str = "relay-a",
     clock: Callable[[], float] | None = None,
+    capabilities: Callable[[], Capabilities] = Capabilities,
 ) -> Authority:
     """As the registry does when the first person comes. ``clock`` replaces both of the lease's."""
     info = await storage.stat(Ref.of(resource_id))
@@ -181,7 +182,7 @@ async def open_room(
     async def open_store(file_id: str) -> Log:
         return log
 
-    opener = Opener(SiteId("a.test"), name, open_store, new_document, limits)
+    opener = Opener(SiteId("a.test"), name, open_store, new_document, limits, capabilities=capabilities)
     room_id = RoomId("json", "notebook" if info.name.endswith(".ipynb") else "file", resource_id.file_id)
     room = await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
     if clock is not None:

@@ -1,0 +1,213 @@
+"""What a storage can do, found out by doing it to a file that is made for this and goes away.
+
+Not by asking: some storages take a condition or a lock id and ignore it (Reva v3's local driver, EOS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from cs3collab.cs3 import locks, shares, transfer
+from cs3collab.cs3.files import Files
+from cs3collab.cs3.transfer import Upload
+from cs3collab.errors import CollabError, LockHeld, NotAuthorized, Unsupported
+from cs3collab.types import Capabilities, Etag, Lock, Ref, Written
+
+log = logging.getLogger(__name__)
+PREFIX: Final = ".cs3collab-probe-"
+"""Begins the names of the files that are tried on; where one is found, a probe was killed."""
+LOCK_S: Final = 60.0
+"""Life of the lock that is tried, seconds: a probe that is killed leaves it for no longer."""
+AGAIN_S: Final = 6 * 3600.0
+"""How long an answer is believed."""
+RETRY_S: Final = 60.0
+_NOWHERE: Final = Etag('"0123456789abcdef0123456789abcdef"')
+
+
+async def probe(files: Files, folder: Ref) -> Capabilities:
+    """Tries everything in `folder`, which must be there and writable. Raises what making and reading a file raises.
+
+    Takes about thirty calls, and leaves nothing behind.
+    """
+    ref = Ref(f"{folder.path.rstrip('/')}/{PREFIX}{secrets.token_hex(8)}", folder.resource_id)
+    attempt = _Attempts(files, ref)
+    await files.write(ref, await attempt.content())
+    try:
+        found = {
+            "if_absent": not await attempt.lands(if_absent=True),
+            "if_match": not await attempt.lands(if_match=_NOWHERE)
+            and await attempt.lands(if_match=(await files.stat(ref)).etag),
+            "etags": await attempt.changes_etag(),
+            **await _versions(files, ref, attempt),
+            **await _locks(files, ref, attempt),
+        }
+    finally:
+        with contextlib.suppress(CollabError):
+            await _remove(files, folder, ref)
+    return Capabilities(
+        **found, spaces=await offered(files.spaces()), ocm=await offered(shares.list_received_ocm_shares(files.session))
+    )
+
+
+class _Attempts:
+    """Writes past our own care, for `Files.write` looks at conditions itself. Each has a length of its own to know it by."""
+
+    def __init__(self, files: Files, ref: Ref) -> None:
+        self._files = files
+        self._ref = ref
+        self._length = 0
+
+    async def content(self) -> bytes:
+        self._length += 1
+        return b"?" * self._length
+
+    async def lands(self, **wanted: Any) -> bool:
+        """Whether an upload is carried out, whatever the storage answers: v2 says 500 for some refusals."""
+        upload = Upload(await self.content(), **wanted)
+        with contextlib.suppress(CollabError):
+            ticket = await transfer.initiate_upload(self._files.session, self._ref, upload)
+            if ticket is not None:
+                await transfer.put(self._files.session, ticket, upload)
+        return (await self._files.stat(self._ref)).size == len(upload.content)
+
+    async def changes_etag(self) -> bool:
+        """Two writes at once after each other: an etag made of whole seconds stays the same."""
+        before = (await self._files.stat(self._ref)).etag
+        return await self.lands() and (await self._files.stat(self._ref)).etag != before
+
+
+async def _conditions(files: Files, ref: Ref, attempt: _Attempts) -> bool:
+    """Only the etag of what is there lets a write through."""
+    return not await attempt.lands(if_match=_NOWHERE) and await attempt.lands(if_match=(await files.stat(ref)).etag)
+
+
+async def _versions(files: Files, ref: Ref, attempt: _Attempts) -> dict[str, bool | None]:
+    async def makes_one(*, keep_version: bool) -> bool:
+        before = len(await files.versions(ref))
+        written = await files.write(ref, await attempt.content(), keep_version=keep_version)
+        return isinstance(written, Written) and len(await files.versions(ref)) > before
+
+    try:
+        if not await makes_one(keep_version=True):
+            return {"versions": False, "quiet": True}
+        return {"versions": True, "quiet": not await makes_one(keep_version=False)}
+    except Unsupported:
+        return {"versions": False, "quiet": True}
+    except NotAuthorized:  # whoever received a folder as a share is not shown versions (Reva v2)
+        return {"versions": None, "quiet": None}
+
+
+async def _locks(files: Files, ref: Ref, attempt: _Attempts) -> dict[str, bool | None]:
+    def lock() -> Lock:
+        return Lock(secrets.token_hex(8), locks.APP_NAME, None, time.time() + LOCK_S)
+
+    ours = lock()
+    try:
+        await files.set_lock(ref, ours)
+    except Unsupported:
+        return {"locks": False, "guards": False}
+    try:
+        try:
+            await files.set_lock(ref, lock())
+        except LockHeld:
+            return {"locks": True, "guards": not await attempt.lands()}
+        return {"locks": False, "guards": False}
+    finally:
+        with contextlib.suppress(CollabError):
+            await files.unlock(ref, ours)
+
+
+async def _remove(files: Files, folder: Ref, ref: Ref) -> None:
+    """Also from the recycle bin, which is its owner's."""
+    await files.delete(ref)
+    name = PurePosixPath(ref.path).name
+    for item in await files.recycled(folder):
+        if PurePosixPath(item.path).name == name:
+            await files.purge_recycled(folder, item.key)
+
+
+async def offered(call: Awaitable[object]) -> bool | None:
+    """Whether the gateway has a call at all."""
+    try:
+        await call
+    except Unsupported:
+        return False
+    except CollabError:
+        return None
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One of `Capabilities` for people: what it is, what is weaker without, what an operator can do about that."""
+
+    what: str
+    without: str
+    change: str
+
+
+_DRIVER: Final = "a storage driver that has it, such as Reva's decomposed"
+MEANINGS: Final = {
+    "locks": Meaning(
+        "locks", "other programs are not kept from writing; what they write meanwhile is found by its etag", _DRIVER
+    ),
+    "guards": Meaning("locks hold others off", "others write in spite of a lock; that is found by its etag", _DRIVER),
+    "if_match": Meaning(
+        "conditional writes (if_match)", "what others save between our last look and our save can be lost", _DRIVER
+    ),
+    "if_absent": Meaning("new files without overwriting", "a file made by others a moment before can be lost", _DRIVER),
+    "etags": Meaning("an etag of its own for each write", "of two writes at once the later can go unseen", _DRIVER),
+    "versions": Meaning("versions", "no checkpoints in JupyterLab; the history of live documents remains", _DRIVER),
+    "quiet": Meaning(
+        "saves without a version", "each automatic save makes a version, so there are fewer: see versioned_save_s",
+        "limit the versions kept per file on the storage, or raise versioned_save_s",
+    ),
+    "spaces": Meaning("project spaces", "only homes and shares are shown", "a gateway with the spaces API"),
+    "ocm": Meaning("shares with other sites (OCM)", "only people of this site can edit together", "the gateway's OCM services"),
+}  # fmt: skip
+
+
+def weaknesses(found: Capabilities) -> list[str]:
+    """What is weaker for people who edit on a storage with these capabilities, a sentence each."""
+    missing = [name for name in MEANINGS if getattr(found, name) is False]
+    if "locks" in missing and "guards" in missing:
+        missing.remove("guards")
+    return [f"no {MEANINGS[name].what}: {MEANINGS[name].without}" for name in missing]
+
+
+class Watch:
+    """What the storage of one folder can do, tried again now and then, for operators change storages. ``found`` is the latest.
+
+    `folder` gives it, and makes it if need be.
+    """
+
+    def __init__(self, files: Files, folder: Callable[[], Awaitable[Ref]]) -> None:
+        self._files = files
+        self._folder = folder
+        self.found = Capabilities()
+
+    async def run(self) -> None:
+        while True:
+            known = await self.look()
+            await asyncio.sleep(AGAIN_S if known else RETRY_S)
+
+    async def look(self) -> bool:
+        """Tries once; false when the storage could not be asked. What is known stays then."""
+        try:
+            folder = await self._folder()
+            found = await probe(self._files, folder)
+        except CollabError as error:
+            log.warning("what the storage can do is not known yet: %s", error)
+            return False
+        if found != self.found:
+            self.found = found
+            log.info("the storage of %s: %s", folder, "; ".join(weaknesses(found)) or "nothing is missing")
+        return True

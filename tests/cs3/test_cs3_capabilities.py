@@ -1,0 +1,85 @@
+"""What a storage can do is found out by trying it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+from support.sites import Site
+
+from cs3collab.cs3 import capabilities, transfer
+from cs3collab.cs3.blobs import CS3Blobs
+from cs3collab.cs3.capabilities import MEANINGS, Watch, probe, weaknesses
+from cs3collab.cs3.files import Files
+from cs3collab.errors import NotAuthorized, StorageUnavailable
+from cs3collab.types import Capabilities, Ref
+
+ALL = Capabilities(**dict.fromkeys(MEANINGS, True))
+
+
+async def test_a_storage_that_has_everything(running: Site, files: Files) -> None:
+    home = await running.ref("einstein")
+    assert await probe(files, home) == ALL
+    assert not [info.name for info in await files.list(home) if info.name.startswith(capabilities.PREFIX)]
+    assert await files.recycled(home) == []
+
+
+async def test_a_storage_that_takes_conditions_and_ignores_them(
+    running: Site, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initiate = transfer.initiate_upload
+
+    async def ignoring(session, ref, upload):  # type: ignore[no-untyped-def]
+        return await initiate(session, ref, replace(upload, if_match=None, if_absent=False))
+
+    monkeypatch.setattr(transfer, "initiate_upload", ignoring)
+    found = await probe(files, await running.ref("einstein"))
+    assert found == replace(ALL, if_match=False, if_absent=False)
+
+
+async def test_who_may_not_write_is_told(running: Site) -> None:
+    theirs = await running.files("marie")
+    with pytest.raises(NotAuthorized):
+        await probe(theirs, Ref("/projects/detector"))
+
+
+def test_every_capability_has_words_and_only_what_is_missing_is_told() -> None:
+    assert set(MEANINGS) == set(Capabilities.__dataclass_fields__)
+    assert weaknesses(ALL) == weaknesses(Capabilities()) == []
+    assert [line.partition(":")[0] for line in weaknesses(replace(ALL, locks=False, guards=False, quiet=False))] == [
+        "no locks",
+        "no saves without a version",
+    ]
+    assert [line.partition(":")[0] for line in weaknesses(replace(ALL, guards=False))] == ["no locks hold others off"]
+
+
+async def test_an_operator_reads_what_is_weaker_and_what_changed(
+    running: Site, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, capabilities.__name__)
+    folder = f"{(await running.ref('einstein')).path}/.cs3collab/deep"
+    watch = Watch(files, CS3Blobs(files, folder).make)
+    assert await watch.look()
+    assert watch.found == ALL
+    assert caplog.messages == [f"the storage of {folder}: nothing is missing"]
+
+    async def no_versions(self: Files, ref: Ref) -> list[object]:
+        return []
+
+    monkeypatch.setattr(Files, "versions", no_versions)
+    assert await watch.look()
+    assert watch.found == replace(ALL, versions=False)
+    assert caplog.messages[1:] == [f"the storage of {folder}: {weaknesses(watch.found)[0]}"]
+    assert await watch.look()
+    assert len(caplog.messages) == 2
+
+    async def away(self: Files, *args: object, **options: object) -> None:
+        raise StorageUnavailable("the gateway is away")
+
+    monkeypatch.setattr(Files, "write", away)
+    assert not await watch.look()
+    assert (watch.found.versions, caplog.messages[-1]) == (
+        False,
+        "what the storage can do is not known yet: the gateway is away",
+    )
