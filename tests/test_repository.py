@@ -31,7 +31,7 @@ from cs3collab.rooms.ysocket import YSocket
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 MAX_LINES = 500
-GENERATED = {"package-lock.json", "requirements.lock", "LICENSE"}
+GENERATED = {"package-lock.json", "requirements.lock", "go.sum", "LICENSE"}
 DATA = {".ipynb", ".png", ".svg", ".bin", ".ylog", ".yseg", ".ysnap"}
 
 

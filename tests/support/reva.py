@@ -1,0 +1,250 @@
+"""Real revads as sites for tests: one process a site, two in a mesh. The same shape as `support.sites`.
+
+Use as ``async with reva_site("v2", tmp_path) as here`` or ``async with reva_mesh("v2", tmp_path) as (a, b)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from support import reva_config
+from support.reva_config import Plan, Table
+from support.sites import NAMES, USERS, SiteBase
+
+from cs3collab.cs3.auth import BasicToken
+from cs3collab.cs3.gateway import Gateway
+from cs3collab.errors import CollabError
+
+BUILT: Final = Path(__file__).resolve().parents[2] / ".reva"
+START_S: Final = 30.0
+"""How long a revad may take to answer, seconds; on an idle machine it is less than one."""
+STOP_S: Final = 5.0
+_STARTS: Final = 3
+_TAIL: Final = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class Revad:
+    """One kind of revad. ``driver`` is its storage driver; ``built`` says whether ``make reva`` makes it."""
+
+    name: str
+    module: str
+    driver: str
+    ports: Sequence[str]
+    files: Callable[[Plan], dict[str, Table]]
+    built: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names a binary from elsewhere."""
+        return f"CS3COLLAB_REVAD_{self.name.upper()}"
+
+    @property
+    def binary(self) -> Path:
+        return Path(os.environ.get(self.variable) or BUILT / f"revad-{self.name}")
+
+
+REVADS: Final = {
+    revad.name: revad
+    for revad in (
+        Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", reva_config.V2_PORTS, reva_config.v2, built=True),
+        Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.48.0", "decomposed", reva_config.V2_PORTS, reva_config.v2),
+    )
+}
+
+
+def need(name: str) -> Revad:
+    """The kind of revad, or a failed test that says how to get it; skipped if nothing here can build it."""
+    revad = REVADS[name]
+    if not os.access(revad.binary, os.X_OK):
+        if revad.built:
+            pytest.fail(f"there is no {revad.binary}: run `make reva`", pytrace=False)
+        pytest.skip(f"no revad of {revad.module}: name one in {revad.variable}")
+    return revad
+
+
+@dataclass
+class RevaSite(SiteBase):
+    """A running site on a real revad. ``service_secret`` belongs to the service account ``service``."""
+
+    revad: Revad
+    plan: Plan
+    users: Sequence[str]
+    process: asyncio.subprocess.Process = field(init=False, repr=False)
+
+    @property
+    def address(self) -> str:
+        return self.plan.at("grpc")
+
+    @property
+    def log(self) -> Path:
+        return self.plan.folder / "revad.log"
+
+    def password(self, username: str) -> str:
+        return f"{username}-secret"
+
+    def tail(self) -> str:
+        """The end of what revad said."""
+        return self.log.read_text(errors="replace")[-_TAIL:]
+
+    async def start(self) -> None:
+        """Starts the process, also after `stop` or `kill`, and waits until it answers. Raises `RuntimeError` with its log."""
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                self.revad.binary,
+                "-dev-dir",
+                self.plan.folder / "conf",
+                stdout=output,
+                stderr=output,
+                stdin=asyncio.subprocess.DEVNULL,
+                cwd=self.plan.folder,
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(START_S):
+                while not await self._answers():
+                    if self.process.returncode is not None:
+                        raise RuntimeError(f"revad ended with {self.process.returncode}:\n{self.tail()}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            await self.kill()
+            raise RuntimeError(f"revad did not answer within {START_S:.0f} s:\n{self.tail()}") from error
+
+    async def _answers(self) -> bool:
+        for port in self.plan.ports.values():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return False
+            writer.close()
+        gateway = Gateway(self.address)
+        try:
+            await BasicToken(gateway, self.users[0], self.password(self.users[0])).token()
+        except CollabError:
+            return False
+        finally:
+            await gateway.close()
+        return True
+
+    async def stop(self) -> None:
+        """As an administrator would: SIGTERM, and SIGKILL if it is not heard."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self.process.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def reva_site(
+    kind: str, tmp_path: Path, name: str = "a.test", users: Sequence[str] = USERS, **settings: Any
+) -> AsyncIterator[RevaSite]:
+    """A site over ``tmp_path/<name>``. `settings` go to `reva_config.Plan`, e.g. ``token_lifetime_s``."""
+    async with _running(kind, tmp_path, (name,), users, settings) as (only,):
+        yield only
+
+
+@contextlib.asynccontextmanager
+async def reva_mesh(
+    kind: str, tmp_path: Path, a: str = "a.test", b: str = "b.test", users: Sequence[str] = USERS, **settings: Any
+) -> AsyncIterator[tuple[RevaSite, RevaSite]]:
+    """Two sites that know each other in a mesh, each with all `users`."""
+    async with _running(kind, tmp_path, (a, b), users, settings) as (site_a, site_b):
+        yield site_a, site_b
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    kind: str, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]
+) -> AsyncIterator[list[RevaSite]]:
+    revad = need(kind)
+    for attempt in range(_STARTS):
+        sites = [
+            RevaSite(plan.domain, plan.folder, revad, plan, users) for plan in _plans(revad, tmp_path, names, users, settings)
+        ]
+        try:
+            await asyncio.gather(*(site.start() for site in sites))
+            break
+        except RuntimeError as error:
+            await asyncio.gather(*(site.kill() for site in sites))
+            # between being found free and being taken, a port can go to somebody else
+            if attempt + 1 == _STARTS or "address already in use" not in str(error):
+                raise
+    try:
+        yield sites
+    finally:
+        for site in sites:
+            await site.close()
+        await asyncio.gather(*(site.stop() for site in sites))
+
+
+def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]) -> list[Plan]:
+    free = iter(_free_ports(len(names) * len(revad.ports)))
+    plans = [
+        Plan(
+            domain=name,
+            folder=tmp_path / name,
+            ports={port: next(free) for port in revad.ports},
+            users=[_account(user, name) for user in users],
+            driver=revad.driver,
+            jwt_secret=secrets.token_hex(32),
+            machine_secret=secrets.token_hex(16),
+            service_secret=secrets.token_hex(16),
+            **settings,
+        )
+        for name in names
+    ]
+    mesh = reva_config.providers(plans)
+    for plan in plans:
+        _write(plan, revad.files(plan), mesh)
+    return plans
+
+
+def _account(name: str, domain: str) -> Table:
+    return {
+        "id": {"opaque_id": f"{name}-id", "idp": f"https://{domain}", "type": 1},
+        "username": name,
+        "secret": f"{name}-secret",
+        "mail": f"{name}@example.org",
+        "mail_verified": True,
+        "display_name": NAMES.get(name, name.title()),
+        "groups": [],
+    }
+
+
+def _write(plan: Plan, files: dict[str, Table], mesh: list[Any]) -> None:
+    """Anew: nothing stays of an attempt that found no port."""
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    for name in ("conf", "state"):
+        (plan.folder / name).mkdir(parents=True)
+    for name, table in files.items():
+        (plan.folder / "conf" / f"{name}.toml").write_text(reva_config.toml(table))
+    state = {"users": plan.users, "groups": [], "providers": mesh, "ocmshares": {}, "invites": {}}
+    for name, content in state.items():
+        (plan.folder / "state" / f"{name}.json").write_text(json.dumps(content))
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as open_until_all_are_known:
+        sockets = [open_until_all_are_known.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
