@@ -53,6 +53,11 @@ COMMANDS = {
         "serve a plain folder as CS3 storage",
         "cs3collab gateway --root ./storage --users users.json",
     ),
+    "doctor": Entry(
+        "cs3collab.doctor.command",
+        "say what a gateway, its storage and the relays can do, and what that means for live editing",
+        "cs3collab doctor --gateway localhost:9142 --user einstein --relay ws://localhost:8642",
+    ),
     "history": Entry(
         "cs3collab.history.command",
         "show what a document said before, compare, name and restore it",

@@ -51,7 +51,7 @@ async def probe(files: Files, folder: Ref) -> Capabilities:
         }
     finally:
         with contextlib.suppress(CollabError):
-            await _remove(files, folder, ref)
+            await remove(files, folder, ref)
     return Capabilities(
         **found, spaces=await offered(files.spaces()), ocm=await offered(shares.list_received_ocm_shares(files.session))
     )
@@ -125,8 +125,8 @@ async def _locks(files: Files, ref: Ref, attempt: _Attempts) -> dict[str, bool |
             await files.unlock(ref, ours)
 
 
-async def _remove(files: Files, folder: Ref, ref: Ref) -> None:
-    """Also from the recycle bin, which is its owner's."""
+async def remove(files: Files, folder: Ref, ref: Ref) -> None:
+    """Deletes what was tried on, also from the recycle bin, which is its owner's."""
     await files.delete(ref)
     name = PurePosixPath(ref.path).name
     for item in await files.recycled(folder):
