@@ -42,12 +42,17 @@ class Nobody:
 
 async def target_of(contents_manager: Any, path: str, format: str, type: str) -> Target:
     """What to join for the file at an API path. Raises what `CS3ContentsManager.resolve` does."""
+    return (await check_contents(contents_manager).resolve(path)).target(format, type)
+
+
+def check_contents(contents_manager: Any) -> CS3ContentsManager:
+    """The manager, if paths mean what they do to us. Raises `InvalidInput`."""
     if not isinstance(contents_manager, CS3ContentsManager):
         raise InvalidInput(
             "this server's files are not on CS3 storage",
             hint="set c.ServerApp.contents_manager_class = 'cs3collab.jupyter.contents.CS3ContentsManager'",
         )
-    return (await contents_manager.resolve(path)).target(format, type)
+    return contents_manager
 
 
 class SessionHandler(APIHandler):

@@ -54,6 +54,12 @@ class Live:
         known = await self._targets.get(str(room))
         return known or Target(room.format, room.type, room.resource_id)
 
+    def open_rooms(self, file_id: str) -> list[Room]:
+        """The rooms of a file that are open in this process; opens nothing."""
+        if self._opening is None or not self._opening.done() or self._opening.cancelled() or self._opening.exception():
+            return []
+        return [room for room in self._opening.result().registry.rooms.values() if room.id.file_id == file_id]
+
     async def close(self) -> None:
         """Saves what can be saved."""
         if self._opening is not None:

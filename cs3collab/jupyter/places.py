@@ -185,6 +185,10 @@ class Places:
             listed += [Facts(name, is_dir=True, writable=False, mtime=time.time()) for name in paths.VIRTUAL]
         return listed
 
+    async def entries(self, folder: str) -> dict[str, Entry]:
+        """What ``Shares`` or ``Projects`` lists now, by name."""
+        return dict(await self._known(folder, None))
+
     async def _entry_facts(self, folder: str, entries: dict[str, Entry]) -> list[Facts]:
         gate = asyncio.Semaphore(AT_ONCE)
 

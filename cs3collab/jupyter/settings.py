@@ -48,6 +48,7 @@ class CS3Settings(LoggingConfigurable):
     site = Unicode("", config=True, help="Domain name of the site in the mesh, e.g. cernbox.cern.ch.")
     relay = Unicode("", config=True, help="URL of the site's relay; empty: this server is the authority of its rooms itself.")
     relays = Dict(Unicode(), key_trait=Unicode(), config=True, help="Relay URL by domain, for when this site has no relay.")
+    link_url = Unicode("", config=True, help="URL of public links at the site, e.g. https://cernbox.cern.ch/s/{token}.")
     store_dir = Unicode(
         config=True, help="Local folder for journals of live documents. Default: cs3collab in Jupyter's data folder."
     )
