@@ -7,6 +7,7 @@ the horizon), the snapshot that covers them and all else, merged segments; then 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from ystore import segment, snapshot
 from ystore.contents import Contents
 from ystore.directory import pack_segment
+from ystore.errors import PoisonedRecord
 from ystore.failpoints import hit
 from ystore.history import Mark, Retention
 from ystore.segment import Info
@@ -34,6 +36,19 @@ class _Plan:
     """Other states to be kept, likewise."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The first positions that are left alone, for what cannot be replayed is there: by the snapshot, and by the horizon."""
+
+    content: float = math.inf
+    horizon: float = math.inf
+
+    def before(self, holder: Info | None, live: list[Info]) -> _Ends:
+        """When something in `holder` cannot be replayed. What a snapshot already has concerns the horizon alone."""
+        first = holder.first if holder else math.inf
+        return _Ends(min(self.content, first) if holder in live else self.content, min(self.horizon, first))
+
+
 class Compaction:
     """Of one document. ``lock`` is held for the whole of it."""
 
@@ -46,6 +61,8 @@ class Compaction:
         self._bytes = self._first_bytes = float("inf") if allowed is None else allowed + max(allowed // 4, _SLACK_BYTES)
         self._parts: dict[str, frozenset[str]] = {}
         """What objects written here were made of."""
+        self.poisoned = 0
+        """Position of the record that the last compaction could not replay."""
 
     @property
     def is_due(self) -> bool:
@@ -69,21 +86,44 @@ class Compaction:
         return parts is not None and all(name in there for name in parts)
 
     async def run(self) -> None:
-        """Raises `PoisonedRecord`, `StoreCorrupt`, `StoreUnavailable`; nothing was dropped then."""
+        """Raises `StoreCorrupt`, `StoreUnavailable`; nothing was dropped then. Raises `PoisonedRecord` when all was done that
+        needs no replay of that record.
+        """
         async with self.lock:
-            self._segments, self._bytes = 2 * max(self._behind(), 1), 2.0 * max(self._size(), _SLACK_BYTES)
-            while not await self._attempt():
-                pass
+            self._put_off()
+            poison, ends = None, _Ends()
+            while True:
+                try:
+                    if await self._attempt(ends):
+                        break
+                except PoisonedRecord as error:
+                    poison, before = error, ends
+                    ends = ends.before(self._holder(error.position), segment.live(self._contents.sealed))
+                    if ends == before:
+                        raise
+            self.poisoned = poison.position if poison else 0
+            if poison:
+                await self._merge_from(ends.content)
+                self._put_off()
+                raise poison
             self._segments, self._bytes = self._first_segments, self._first_bytes
 
-    async def _attempt(self) -> bool:
+    def _put_off(self) -> None:
+        self._segments = max(2 * self._behind(), self._first_segments)
+        self._bytes = max(2.0 * self._size(), self._first_bytes)
+
+    def _holder(self, position: int) -> Info | None:
+        """The segment with the record at `position`."""
+        return next((i for i in segment.history(self._contents.sealed) if i.first <= position <= i.last), None)
+
+    async def _attempt(self, ends: _Ends) -> bool:
         """False if somebody named a version meanwhile that it would have dropped."""
         contents = self._contents
         wishes = self._wishes()
         async with contents.lock:
             await contents.seal()
-            before = list(contents.sealed)
-        begin = self._begin(before)
+            before = [info for info in contents.sealed if not info.is_segment or info.last < ends.content]
+        begin = self._begin(before, ends.horizon)
         marks = await contents.marks_at({begin, *(w.position for w in wishes if w.position < begin)}) if begin else {}
         async with contents.lock:
             plan = await self._plan(before, begin, wishes, marks)
@@ -110,9 +150,9 @@ class Compaction:
     async def _state(self, position: int) -> bytes:
         return await snapshot.verified(await self._contents.at(position))
 
-    def _begin(self, before: list[Info]) -> int:
-        """The horizon to be, 0 if there is none or it stays."""
-        past = segment.history(before)
+    def _begin(self, before: list[Info], end: float) -> int:
+        """The horizon to be, which is below `end`; 0 if there is none or it stays."""
+        past = [info for info in segment.history(before) if info.last < end]
         outlived = past[: snapshot.outlived(past, self._retention, time.time())]
         last = max([segment.horizon(before), *(info.last for info in outlived)])
         return 0 if any(info.kind == segment.HORIZON and info.last >= last for info in before) else last
@@ -171,6 +211,17 @@ class Compaction:
             contents.sealed.append(await disk(self._merge, name, group))
             self._parts[name] = frozenset(part.name for part in group)
         await self._drop()
+
+    async def _merge_from(self, end: float) -> None:
+        """What no snapshot can stand for grows as records, in few segments."""
+        contents = self._contents
+        async with contents.lock:
+            rest = [info for info in segment.history(contents.sealed) if info.first >= end]
+            for group in snapshot.groups(rest, {info.name for info in rest}, snapshot.limits(self._retention)):
+                name = contents.place.new_name(group[0].first) + segment.SEGMENT
+                contents.sealed.append(await contents.journal.disk(self._merge, name, group))
+                self._parts[name] = frozenset(part.name for part in group)
+            await self._drop()
 
     def _merge(self, name: str, group: list[Info]) -> Info:
         """Blocking."""

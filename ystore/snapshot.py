@@ -57,7 +57,7 @@ async def _blamed(items: Sequence[Item], work: Awaitable[T]) -> T:
             f"an update cannot be replayed: {error.message}",
             position=record.position if record else 0,
             author=record.author if record else "",
-            hint="the log is kept as it is, uncompacted",
+            hint="nothing is lost: what came before it can be loaded, and it stays in the history",
         ) from error
 
 

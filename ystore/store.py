@@ -52,11 +52,15 @@ KEEP = Retention()
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``shipped``: the last position the blob store has with all before it; ``problem`` says why it lags, else it is empty."""
+    """``shipped``: the last position the blob store has with all before it; ``problem`` says why it lags, else it is empty.
+
+    ``poisoned``: position of the record that the last compaction could not replay, 0 if there is none.
+    """
 
     position: int
     shipped: int
     problem: str = ""
+    poisoned: int = 0
 
 
 class Store:
@@ -176,7 +180,7 @@ class Store:
 
     @property
     def status(self) -> Status:
-        return Status(self.position, self._shipped_to(), self._problem)
+        return Status(self.position, self._shipped_to(), self._problem, self._compaction.poisoned)
 
     def _shipped_to(self) -> int:
         if self._shipper is None:
@@ -343,14 +347,16 @@ class Store:
     async def compact(self) -> None:
         """Renews the snapshot, rewrites small segments into larger ones, and drops what `Retention` lets go.
 
-        Nothing goes before its substitute was verified. Raises `PoisonedRecord` if an update cannot be replayed,
-        `StoreCorrupt`, `StoreUnavailable`; the log is then as before.
+        Nothing goes before its substitute was verified. Raises `StoreCorrupt`, `StoreUnavailable`; the log is then as before.
+        Raises `PoisonedRecord` when an update cannot be replayed: what came before it is compacted, the rest stays as records.
         """
         self._check()
-        await self._compaction.run()
-        if self._shipper is not None:
-            self._shipper.all_is_due = True
-        self._stir()
+        try:
+            await self._compaction.run()
+        finally:
+            if self._shipper is not None:
+                self._shipper.all_is_due = True
+            self._stir()
 
     async def flush(self) -> None:
         """Ships what the blob store takes within ``flush_s``. What it refuses is not raised here: `status` says it."""

@@ -5,13 +5,14 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from support.ystore_decoding import decode_here
 from support.ystore_ledger import keys
 
-from ystore import MemoryBlobs, PoisonedRecord, Store, record
+from ystore import MemoryBlobs, PoisonedRecord, Retention, Store, record, replay
 from ystore.testing import QUICK, update
 
 RecordProperty = Callable[[str, object], None]
@@ -84,6 +85,82 @@ async def test_poison_is_named_and_the_rest_served(tmp_path: Path, poison: str, 
             assert [r.update async for r in store.records()][at - 1] == bad
             await poisoned(store, at)
     record_property("figures", f"{len(bad)} bytes at position {at}")
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
+    """Updates that the decoder of today refuses; that of yesterday took them, and that of tomorrow may."""
+    found = set[bytes]()
+
+    async def decode(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
+        for index, one in enumerate(groups[-1]):
+            if one in found:
+                raise replay.ReplayFailed("refused", index)
+        return await decode_here(task, groups)
+
+    monkeypatch.setattr(replay, "_run", decode)
+    return found
+
+
+def files(root: Path, kind: str) -> int:
+    return len(list((root / "data").rglob(f"*{kind}")))
+
+
+async def test_what_became_poison_later_stops_compaction_only_there(tmp_path: Path, refused: set[bytes]) -> None:
+    blobs = MemoryBlobs()
+    async with await Store.open(tmp_path / "s", blobs, tuning=QUICK) as store:
+        for n in range(1, 10):
+            await store.append(update(n), "ann")
+            await store.flush()
+        refused |= {update(5), update(7)}
+        with pytest.raises(PoisonedRecord) as caught:
+            await store.compact()
+        assert (caught.value.position, store.status.poisoned) == (5, 5)
+        assert (files(tmp_path / "s", ".ysnap"), files(tmp_path / "s", ".yseg")) == (1, 2)
+        for n in range(10, 200):
+            await store.append(update(n), "bob")
+            if n % 10 == 0:
+                await store.flush()
+        with pytest.raises(PoisonedRecord):
+            await store.compact()
+        assert (files(tmp_path / "s", ".ysnap"), files(tmp_path / "s", ".yseg")) == (1, 2), "it grows, but not in pieces"
+        await store.flush()
+        assert store.status.shipped == 199
+    for root in ("s", "fetched"):
+        async with await Store.open(tmp_path / root, blobs, tuning=QUICK) as store:
+            assert [r.update async for r in store.records()] == [update(n) for n in range(1, 200)]
+            assert keys([await store.load(4)]) == {str(n) for n in range(1, 5)}
+            assert len([one async for one in store.updates()]) == 1 + 195, "the snapshot, and records from the poison on"
+            with pytest.raises(PoisonedRecord):
+                await store.load()
+    refused.clear()
+    async with await Store.open(tmp_path / "s", blobs, tuning=QUICK) as store:
+        assert keys([await store.load(6)]) == {str(n) for n in range(1, 7)}
+        await store.compact()
+        assert store.status.poisoned == 0
+        assert keys([one async for one in store.updates()]) == {str(n) for n in range(1, 200)}
+        assert len([one async for one in store.updates()]) == 1
+
+
+async def test_retention_goes_on_up_to_what_cannot_be_replayed(tmp_path: Path, refused: set[bytes]) -> None:
+    async with await Store.open(tmp_path, tuning=QUICK, retention=Retention(None, 0)) as store:
+        for n in range(1, 10):
+            await store.append(update(n))
+            await store.flush()
+            async with store._contents.lock:
+                await store._contents.seal()
+            if n == 3:
+                await store.compact()
+                assert store.horizon == 3
+                await store.set_base(3, "etag")
+        refused.add(update(7))
+        for _ in range(2):
+            with pytest.raises(PoisonedRecord):
+                await store.compact()
+        assert store.horizon == 6
+        assert keys([await store.load(6)]) == {str(n) for n in range(1, 7)}
+        assert keys([await store.load(3)]) == {"1", "2", "3"}
+        assert [r.position async for r in store.records()] == [7, 8, 9]
 
 
 async def poisoned(store: Store, at: int) -> None:
