@@ -151,14 +151,14 @@ class Contents:
                     after = mark.position
                     yield mark
 
-    async def versions(self, names: Iterable[Named], gap_s: float) -> list[Version]:
+    async def versions(self, names: Iterable[Named], gap_s: float, span_s: float) -> list[Version]:
         """Those of which the state can be loaded."""
         names = list(names)
         known = {(named.position, named.at): named.name for named in names}
         kept = sorted({(info.last, info.at) for info in self.sealed if info.is_kept and info.last <= self.horizon})
         old = [Version(position, at, (), 0, known.get((position, at), "")) for position, at in kept]
         named = [version for version in old if version.name or version.position == self.horizon]
-        return named + await self.fold(lambda marks: history.versions(marks, names, gap_s))
+        return named + await self.fold(lambda marks: history.versions(marks, names, gap_s, span_s))
 
     async def mark_of(self, position: int) -> Mark:
         """The last record up to `position`, or what is kept of it. Raises `PositionGone`."""

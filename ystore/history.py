@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -112,16 +113,17 @@ def checked_name(name: str) -> str:
     return name
 
 
-def versions(marks: Iterable[Mark], names: Iterable[Named], gap_s: float) -> list[Version]:
+def versions(marks: Iterable[Mark], names: Iterable[Named], gap_s: float, span_s: float) -> list[Version]:
     """Automatic and named versions of consecutive records, by position.
 
-    An automatic one ends where nothing follows for `gap_s` seconds or where the day (UTC) changes; a clock that goes back makes
-    no pause. A name counts if its record is among `marks`.
+    An automatic one ends where nothing follows for `gap_s` seconds, before what follows its first record by `span_s`, or where
+    the day (UTC) changes; a clock that goes back makes no pause. A name counts if its record is among `marks`.
     """
     by_record = {(named.position, named.at): named.name for named in names}
     found: list[Version] = []
     authors: Counter[str] = Counter()
     last: Mark | None = None
+    began = math.inf
 
     def close(mark: Mark, name: str) -> None:
         ranked = tuple(author for author, _ in authors.most_common())
@@ -129,8 +131,9 @@ def versions(marks: Iterable[Mark], names: Iterable[Named], gap_s: float) -> lis
         authors.clear()
 
     for mark in marks:
-        if last is not None and authors and _apart(last.at, mark.at, gap_s):
+        if last is not None and authors and (_apart(last.at, mark.at, gap_s) or mark.at - began >= span_s):
             close(last, "")
+        began = min(began, mark.at) if authors else mark.at
         authors[mark.author] += 1
         last = mark
         if name := by_record.get((mark.position, mark.at), ""):

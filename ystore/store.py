@@ -239,13 +239,14 @@ class Store:
         items = await (self._contents.now() if position is None else self._contents.at(position))
         return items[0].update if len(items) == 1 else await snapshot.squash(items)
 
-    async def versions(self, gap_s: float = 600.0) -> list[Version]:
+    async def versions(self, gap_s: float = 600.0, span_s: float = 3600.0) -> list[Version]:
         """What can be loaded and is worth a line in a list, by position: named versions, and automatic ones.
 
-        An automatic one ends where nobody edited for `gap_s` seconds or where the day (UTC) changes; the horizon is one, too.
+        An automatic one ends where nobody edited for `gap_s` seconds, after `span_s` seconds without such a pause, and where the
+        day (UTC) changes; the horizon is one, too.
         """
         self._check()
-        return await self._contents.versions(self._place.manifest.names, gap_s)
+        return await self._contents.versions(self._place.manifest.names, gap_s, span_s)
 
     async def name_version(self, name: str, position: int | None = None) -> Version:
         """Names the state at `position` (default: now), durably; it is then kept whatever retention says. "" takes a name away.

@@ -1,5 +1,6 @@
 """What a history looks like and what of it may go: decided from positions, times, authors and sizes."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -22,7 +23,7 @@ def marks(*written: tuple[float, str]) -> list[Mark]:
 def test_a_version_ends_at_a_pause_a_name_and_midnight() -> None:
     found = marks((0, "ann"), (10, "bob"), (20, "bob"), (700, "ann"), (710, "ann"), (DAY_S / 2 - 1, "eve"), (DAY_S / 2, "eve"))
     names = [Named(4, NOON + 700, "draft", 1), Named(5, NOON, "of another record", 2), Named(1, NOON, "", 3)]
-    assert history.versions(found, names, 600) == [
+    assert history.versions(found, names, 600, math.inf) == [
         Version(3, NOON + 20, ("bob", "ann"), 3),
         Version(4, NOON + 700, ("ann",), 1, "draft"),
         Version(5, NOON + 710, ("ann",), 1),
@@ -32,17 +33,26 @@ def test_a_version_ends_at_a_pause_a_name_and_midnight() -> None:
 
 
 def test_a_clock_that_goes_back_ends_no_version() -> None:
-    assert [v.position for v in history.versions(marks((0, ""), (-7200, ""), (-7199, ""), (1, "")), [], 600)] == [3, 4]
+    assert [v.position for v in history.versions(marks((0, ""), (-7200, ""), (-7199, ""), (1, "")), [], 600, 3600)] == [3, 4]
+
+
+def test_a_day_of_steady_typing_has_hourly_versions() -> None:
+    found = [Mark(n, 1_000 * DAY_S + 10 * n, "ann") for n in range(8640)]
+    assert [(v.position, v.edits) for v in history.versions(found, [], 600, 3600)] == [(360 * h + 359, 360) for h in range(24)]
+    name = [Named(100, found[100].at, "draft", 1)]
+    assert [v.position for v in history.versions(found[:500], name, 600, 3600)] == [100, 460, 499], "an hour after the name"
+    back = [mark._replace(at=mark.at - 7200 * (mark.position >= 100)) for mark in found[:500]]
+    assert [v.position for v in history.versions(back, [], 600, 3600)] == [459, 499], "an hour by the clock that was put back"
 
 
 EDITS = st.lists(st.tuples(st.floats(-1e5, 1e5), st.sampled_from(["ann", "bob", ""])), max_size=40)
 
 
-@given(EDITS, st.floats(0, 1e5), st.sets(st.integers(1, 40)))
-def test_versions_divide_the_history(edits: list[tuple[float, str]], gap_s: float, named: set[int]) -> None:
+@given(EDITS, st.floats(0, 1e5), st.floats(0, 1e5), st.sets(st.integers(1, 40)))
+def test_versions_divide_the_history(edits: list[tuple[float, str]], gap_s: float, span_s: float, named: set[int]) -> None:
     found = marks(*edits)
     names = [Named(mark.position, mark.at, f"v{mark.position}", 1) for mark in found if mark.position in named]
-    versions = history.versions(found, names, gap_s)
+    versions = history.versions(found, names, gap_s, span_s)
     positions = [version.position for version in versions]
     assert positions == sorted(set(positions))
     assert sum(version.edits for version in versions) == len(found)
@@ -50,6 +60,7 @@ def test_versions_divide_the_history(edits: list[tuple[float, str]], gap_s: floa
     assert positions[-1:] == [mark.position for mark in found[-1:]]
     for before, version in pairwise([Version(0, 0, (), 0), *versions]):
         own = found[before.position : version.position]
+        assert all(mark.at - min(m.at for m in own[:n]) < span_s for n, mark in enumerate(own) if n)
         assert (version.at, version.edits, set(version.authors)) == (own[-1].at, len(own), {mark.author for mark in own})
 
 

@@ -215,10 +215,11 @@ async def split(tmp_path: Path, blobs: MemoryBlobs) -> None:
 
 async def test_names_of_two_writers_are_united_and_go_with_their_records(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
+    whole = Tuning(ship_after_s=3600)  # so that what each wrote is one segment, and the longer one counts
     await split(tmp_path, blobs)
     async with (
-        await Store.open(tmp_path / "one", blobs, tuning=QUICK) as one,
-        await Store.open(tmp_path / "two", blobs, tuning=QUICK) as two,
+        await Store.open(tmp_path / "one", blobs, tuning=whole) as one,
+        await Store.open(tmp_path / "two", blobs, tuning=whole) as two,
     ):
         await write(one, range(5, 9), "one")
         await write(two, range(105, 107), "two")
