@@ -30,7 +30,10 @@ MAX_PRESENT = 100
 async def file_info(settings: CS3Settings, live: Live, directory: Directory, path: str) -> Info:
     """Raises what `Places.resolve` does. What storage does not tell is None; nothing is opened to find it out."""
     spot = await settings.places.spot(path)
-    known = await details(spot.files.session, spot.ref)
+    try:
+        known = await details(spot.files.session, spot.ref)
+    except NotFound as error:
+        raise NotFound(f"no such file or folder: {spot.path}", hint="it may have been deleted, renamed or unshared") from error
     info = known.info
     abroad = spot.home != (settings.site or (await settings.session()).user.idp)
     owner = replace(known.owner, federated=abroad)
