@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from ystore import history, segment
 from ystore.directory import Directory
-from ystore.errors import PositionGone
+from ystore.errors import PositionGone, StoreCorrupt
 from ystore.history import Mark, Named, Version
 from ystore.journal import Journal, Log, LogFile, finished
 from ystore.record import Record
@@ -34,6 +35,8 @@ class Contents:
         self.sealed: list[Info] = []
         self._copies: set[str] = set()
         """Segments of which every record is in others, too: a reader of records leaves them out."""
+        self._ahead: tuple[tuple[list[Info], list[LogFile]], list[Item]] | None = None
+        """What `now` is, as long as these are the files it is made of."""
         self.lock = asyncio.Lock()
         self.log = self._begin(0)
 
@@ -44,9 +47,20 @@ class Contents:
         self.place.files.make_dir(self.place.data)
         return self.place.data / f"{self.place.new_name(first)}{segment.LOG}"
 
-    async def find(self) -> int:
-        """Takes up what is in the directory; the last position there, 0 if there is nothing."""
-        self.logs, self.sealed = await self.journal.disk(self.place.scan)
+    def find(self) -> None:
+        """Takes up what is in the directory, and reads the content on the way: who opens a document wants it. Blocking."""
+        self.logs, self.sealed = self.place.take_up()
+        files = segment.live(self.sealed), self.files()
+        with contextlib.suppress(StoreCorrupt):
+            self._ahead = files, self.items(*files)
+
+    def forget_ahead(self) -> None:
+        """Nobody asked for the content in time."""
+        self._ahead = None
+
+    @property
+    def last(self) -> int:
+        """The last position of what was found, 0 if there is nothing."""
         return max([*(f.last for f in self.logs), *(i.last for i in self.sealed), 0])
 
     async def settle(self, last: int) -> None:
@@ -74,7 +88,8 @@ class Contents:
     async def find_names(self) -> None:
         """Names of versions that were lost with a manifest, or whose records another writer moved."""
         place = self.place
-        await self.journal.disk(place.find_names, self.sealed)
+        if lost := place.lost_names(self.sealed):
+            await self.journal.disk(place.save_manifest, place.manifest.knowing(lost))
         if place.has_news and place.manifest.names:
             kept = {(info.last, info.at) for info in self.sealed if info.is_kept}
             names = [named for named in place.manifest.names if (named.position, named.at) not in kept]
@@ -102,7 +117,9 @@ class Contents:
     async def now(self) -> list[Item]:
         """The content: snapshots, then what came after them in order of position."""
         async with self.lock:
-            return await self.journal.disk(self.items, segment.live(self.sealed), self.files())
+            files = segment.live(self.sealed), self.files()
+            ahead, self._ahead = self._ahead, None
+            return ahead[1] if ahead and ahead[0] == files else await self.journal.disk(self.items, *files)
 
     async def at(self, position: int) -> list[Item]:
         """The content as of `position`. Raises `PositionGone`."""

@@ -36,6 +36,7 @@ from ystore.snapshot import covered_by
 
 QUARANTINE_FILES = 64
 QUARANTINE_BYTES = 16 * 2**20
+_HOLDER_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Report:
 
 
 class Directory:
-    """One document's files. Holds the lock from construction to `release`."""
+    """One document's files. Holds the lock from construction to `release`; `is_new` says that there is nothing yet."""
 
     def __init__(self, root: Path, files: Files) -> None:
         self.root = root
@@ -74,22 +75,26 @@ class Directory:
         self.recovered = False
         self.has_news = False
         """The blob store had objects or notes that were not here."""
+        try:
+            self._load_manifest()
+        except BaseException:
+            self.release()
+            raise
 
     def _acquire(self) -> int:
         fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(fd, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise StoreLocked(
                 f"{self.root} is open in another process (pid {holder})", hint="stop that process, or use another directory"
             ) from error
-        with contextlib.suppress(
-            OSError
-        ):  # who holds it is a courtesy; the lock is the flock, and a full disk must not keep us out
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(os.getpid()).encode(), 0)
+        # Who holds it is a courtesy: the lock is the flock, and a full disk must not keep us out. Always of one length: ext4
+        # flushes a file that was truncated to nothing when it is closed, and whoever opens it next waits for that.
+        with contextlib.suppress(OSError):
+            os.pwrite(fd, str(os.getpid()).ljust(_HOLDER_BYTES).encode(), 0)
         return fd
 
     def release(self) -> None:
@@ -103,8 +108,8 @@ class Directory:
         """Never given out twice, by anybody."""
         return segment.stem(first, self.writer, next(self._sequence))
 
-    def load_manifest(self) -> None:
-        """Reads the manifest, or makes the best of its absence. `is_new` says that nothing is here yet."""
+    def _load_manifest(self) -> None:
+        """Reads the manifest, or makes the best of its absence."""
         path = self.root / "manifest"
         if self._recovering.exists():
             self.is_new = True
@@ -137,7 +142,14 @@ class Directory:
         self.manifest = manifest
         self.recovered = True
 
-    def begin_new(self) -> None:
+    def take_up(self) -> tuple[list[LogFile], list[Info]]:
+        """What is here, put in order: log files still to be sealed, and sealed objects. Raises as `_begin_new`."""
+        if self.is_new:
+            self._begin_new()
+        self._tidy()
+        return self._scan()
+
+    def _begin_new(self) -> None:
         """Raises `StoreUnavailable` if a recovery was interrupted: only the blob store can finish it."""
         if self._recovering.exists():
             raise StoreUnavailable(
@@ -155,25 +167,25 @@ class Directory:
         self.files.write_atomic(self.root / "manifest", manifests.encode(manifest))
         self.manifest = manifest
 
-    def find_names(self, infos: list[Info]) -> None:
-        """Names of versions that were lost with a manifest, from the states that were kept for them."""
+    def lost_names(self, infos: Iterable[Info]) -> list[Named]:
+        """Names of versions that were lost with a manifest, from the states that were kept for them. Does not block."""
         known = {(named.position, named.at) for named in self.manifest.names}
-        found = [Named(i.last, i.at, i.label, 0) for i in infos if i.label and (i.last, i.at) not in known]
-        if found:
-            self.save_manifest(self.manifest.knowing(found))
+        return [Named(i.last, i.at, i.label, 0) for i in infos if i.label and (i.last, i.at) not in known]
 
     def move_names(self, to: Mapping[tuple[int, float], int]) -> None:
         """Notes that records have new positions; `to` has them by old position and time."""
         if (manifest := self.manifest.moved(to)) != self.manifest:
             self.save_manifest(manifest)
 
-    def tidy(self) -> None:
+    def _tidy(self) -> None:
         """Finishes what a crash interrupted: temporary files go, data of other lineages moves to ``old``."""
         self.files.make_dir(self.data)
-        for path in [*self.root.glob(".*.tmp"), *self.data.glob(".*.tmp")]:
-            self.files.unlink(path)
-        for path in (self.root / "data").glob("*/"):
-            if path != self.data:
+        for folder in (self.root, self.data):
+            for name in os.listdir(folder):
+                if name.startswith(".") and name.endswith(".tmp"):
+                    self.files.unlink(folder / name)
+        for name in os.listdir(self.root / "data"):
+            if name != self.manifest.lineage and (path := self.root / "data" / name).is_dir():
                 self._retire_lineage(path)
 
     def _retire_lineage(self, path: Path) -> None:
@@ -187,22 +199,22 @@ class Directory:
         self.files.sync_dir(path.parent)
 
     def reset(self) -> None:
-        """Begins a new lineage. The manifest is the moment it happens; the rest `tidy` would do as well."""
+        """Begins a new lineage. The manifest is the moment it happens; the rest opening would do as well."""
         hit("reset.before")
         with contextlib.suppress(FileNotFoundError):
             old = self.files.read(self.root / "manifest")
             self.files.write_atomic(self.data / "manifest", old)
         self.save_manifest(self.manifest.succeeded())
         hit("reset.manifest.after")
-        self.tidy()
+        self._tidy()
         hit("reset.after")
 
-    def scan(self) -> tuple[list[LogFile], list[Info]]:
-        """Log files still to be sealed, and sealed objects; damaged parts are cut and kept aside."""
+    def _scan(self) -> tuple[list[LogFile], list[Info]]:
+        """Damaged parts are cut and kept aside."""
         sealed = self._sealed()
         names = {info.name for info in sealed}
         logs = []
-        for path in sorted(self.data.glob(f"*{segment.LOG}")):
+        for path in self._paths(segment.LOG):
             if path.stem + segment.SEGMENT in names:
                 self.files.unlink(path)  # sealed just before a crash
                 continue
@@ -279,7 +291,13 @@ class Directory:
         return found
 
     def _objects(self) -> list[Path]:
-        return [path for kind in segment.SEALED for path in sorted(self.data.glob(f"*{kind}"))]
+        return self._paths(*segment.SEALED)
+
+    def _paths(self, *kinds: str) -> list[Path]:
+        """Files of these kinds, by kind and name."""
+        folder = self.data
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        return [folder / name for kind in kinds for name in names if name.endswith(kind)]
 
     def lacking(self, names: set[str]) -> set[str]:
         """Those of `names` of which there is no sound object here, and which none that is here makes needless."""

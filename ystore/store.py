@@ -110,10 +110,10 @@ class Store:
         owned = journal is None
         journal = journal or Journal(threads=1)
         try:
-            place = await _held(journal, Path(directory))
+            contents = await _held(journal, Path(directory), alone=blobs is None)
+            place = contents.place
             try:
                 shipper = Shipper(blobs, place, journal) if blobs is not None else None
-                contents = Contents(place, journal)
                 store = cls(contents, owns_journal=owned, shipper=shipper, tuning=tuning, retention=retention)
                 await store._start()
             except BaseException:
@@ -127,13 +127,10 @@ class Store:
 
     async def _start(self) -> None:
         place = self._place
-        await self._journal.disk(place.load_manifest)
         if self._shipper is not None:
             await self._shipper.fetch()
-        if place.is_new:
-            await self._journal.disk(place.begin_new)
-        await self._journal.disk(place.tidy)
-        last = await self._contents.find()
+            await self._journal.disk(self._contents.find)
+        last = self._contents.last
         if place.recovered:
             await self._journal.disk(place.end_recovery, last + segment.LOST_TAIL if last else 0)
         if not last and (place.recovered or place.manifest.floor):
@@ -406,6 +403,7 @@ class Store:
         return min(max(2 * delay, self._tuning.retry_s), self._tuning.retry_max_s)
 
     async def _tend(self) -> None:
+        self._contents.forget_ahead()
         if sum(f.size for f in self._contents.files()) > self._tuning.seal_bytes:
             async with self._contents.lock:
                 await self._contents.seal()
@@ -443,11 +441,25 @@ def _now() -> float:
     return round(time.time(), 3)
 
 
-async def _held(journal: Journal, root: Path) -> Directory:
-    """The directory with its lock; a caller that is cancelled meanwhile leaves no lock behind."""
-    opening = asyncio.ensure_future(journal.disk(Directory, root, journal.files))
+async def _held(journal: Journal, root: Path, *, alone: bool) -> Contents:
+    """The directory with its lock, and what is in it if it is `alone`: nothing is to be fetched that belongs there.
+
+    One walk to a thread, for walking takes longer than what is done there. A caller that is cancelled meanwhile leaves no lock.
+    """
+
+    def hold() -> Contents:
+        contents = Contents(Directory(root, journal.files), journal)
+        try:
+            if alone:
+                contents.find()
+        except BaseException:
+            contents.place.release()
+            raise
+        return contents
+
+    opening = asyncio.ensure_future(journal.disk(hold))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        opening.add_done_callback(lambda done: done.result().release() if done.exception() is None else None)
+        opening.add_done_callback(lambda done: done.result().place.release() if done.exception() is None else None)
         raise
