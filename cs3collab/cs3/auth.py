@@ -195,7 +195,7 @@ class LoginToken:
         token = str((await self._gateway.call("Authenticate", request)).token)
         self._value = token
         self._expires_at = expiry = token_expiry(token)
-        self._renew_at = float("inf") if expiry is None else expiry - min(_RENEW_BEFORE_S, (token_life(token) or 0.0) / 10)
+        self._renew_at = float("inf") if expiry is None else expiry - min(_RENEW_BEFORE_S, (token_life(token) or 0.0) / 3)
         return token
 
     async def _current_secret(self) -> str:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
-RENEW_EVERY_S = 30.0
-"""How soon after its rotation a new token goes up: tokens are renewed minutes before they end."""
+RENEW_EVERY_S = 5.0
+"""How soon after its rotation a new token goes up; that comes a minute before the old one ends, or a third of its life."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 HELD_S = 2.0
 """A connection that lasted as long was a good one: the next is made again at once."""

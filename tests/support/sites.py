@@ -125,8 +125,12 @@ async def site(
     name: str = "a.example",
     users: Sequence[str | UserRecord] = USERS,
     projects: Mapping[str, Mapping[str, str]] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
-    """A site over ``tmp_path/<name>``. `projects` maps a name to members, and these to manager, editor or viewer."""
+    """A site over ``tmp_path/<name>``. `projects` maps a name to members, and these to manager, editor or viewer.
+
+    `settings` go to `GatewayConfig`, e.g. ``token_lifetime_s``.
+    """
     root = tmp_path / name
     root.mkdir(parents=True, exist_ok=True)
     config = GatewayConfig(
@@ -137,6 +141,7 @@ async def site(
             for project, members in (projects or {}).items()
         ),
         site=name,
+        **settings,
     )
     async with EmbeddedGateway(config) as gateway:
         running = Site(name, root, gateway, config)
@@ -148,10 +153,14 @@ async def site(
 
 @contextlib.asynccontextmanager
 async def two_sites(
-    tmp_path: Path, a: str = "a.example", b: str = "b.example", users: Sequence[str | UserRecord] = USERS
+    tmp_path: Path,
+    a: str = "a.example",
+    b: str = "b.example",
+    users: Sequence[str | UserRecord] = USERS,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Site, Site]]:
-    """Two sites that know each other in a mesh, each with all `users`."""
-    async with site(tmp_path, a, users) as site_a, site(tmp_path, b, users) as site_b:
+    """Two sites that know each other in a mesh, each with all `users`. `settings` as for `site`."""
+    async with site(tmp_path, a, users, **settings) as site_a, site(tmp_path, b, users, **settings) as site_b:
         site_a.config.peers[b] = PeerRecord(site_b.address, b)
         site_b.config.peers[a] = PeerRecord(site_a.address, a)
         yield site_a, site_b
