@@ -8,7 +8,7 @@ import posixpath
 from typing import Final
 
 from cs3collab.cs3.files import Files
-from cs3collab.errors import AlreadyExists, Conflict, NotFound, StorageUnavailable
+from cs3collab.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from cs3collab.types import Etag, FileInfo, NotLatest, Ref
 from ystore.errors import BlobConflict, BlobNotFound
 
@@ -40,12 +40,8 @@ class CS3Blobs:
         ref = self._ref(name)
         try:
             return await self._files.read(ref, max_bytes=self._max_bytes)
-        except NotFound as error:
+        except (NotFound, InvalidInput) as error:
             raise BlobNotFound(name) from error
-        except StorageUnavailable as error:
-            if (await self._files.stat(ref)).is_dir:
-                raise BlobNotFound(name) from error
-            raise
 
     async def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         try:

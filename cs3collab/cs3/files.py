@@ -15,7 +15,7 @@ from cs3.storage.provider.v1beta1 import spaces_api_pb2
 
 from cs3collab.cs3 import convert, locks, transfer, writing
 from cs3collab.cs3.session import Session
-from cs3collab.errors import AlreadyExists, Corrupt, NotFound, StorageUnavailable
+from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, StorageUnavailable
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
 
 _ATTEMPTS = 2
@@ -78,10 +78,13 @@ class Files:
     async def read(self, ref: Ref, *, max_bytes: int) -> bytes:
         """The whole content.
 
-        Raises `NotFound`, `Overloaded` past `max_bytes`, `Corrupt` when the storage twice gives fewer bytes than it says.
+        Raises `NotFound`, `Overloaded` past `max_bytes`, `Corrupt` when the storage twice gives fewer bytes than it says, and
+        `InvalidInput` for a folder: Reva v2 begins to send the size of what is in it, and ends there.
         """
         for _ in range(_ATTEMPTS):
             info = await self.stat(ref)
+            if info.is_dir:
+                raise InvalidInput(f"{ref} is a folder", hint="list it")
             if info.size > max_bytes:
                 raise transfer.too_large(info.size, max_bytes)
             try:

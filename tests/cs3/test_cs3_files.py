@@ -8,7 +8,7 @@ import pytest
 from support.sites import Site, share_local
 
 from cs3collab.cs3.files import Files
-from cs3collab.errors import AlreadyExists, CollabError, Conflict, LockHeld, NotAuthorized, NotFound, Overloaded
+from cs3collab.errors import AlreadyExists, CollabError, Conflict, InvalidInput, LockHeld, NotAuthorized, NotFound, Overloaded
 from cs3collab.types import Lock, Ref, Role
 
 
@@ -20,6 +20,12 @@ async def test_home_is_a_folder_and_its_path(running: Site, files: Files) -> Non
     home = await files.home()
     assert home == "/users/einstein-id"
     assert (await files.stat(Ref(home))).is_dir
+
+
+async def test_a_folder_is_not_read_as_a_file(running: Site, files: Files) -> None:
+    await running.put("einstein", "folder/a.ipynb", b"content")
+    with pytest.raises(InvalidInput):
+        await files.read(await running.ref("einstein", "folder"), max_bytes=100)
 
 
 async def test_folders_list_what_is_in_them(running: Site, files: Files) -> None:

@@ -45,6 +45,8 @@ class Revad:
     ports: Sequence[str]
     files: Callable[[Plan], dict[str, Table]]
     built: bool = False
+    bare: bool = False
+    """Whether the storage has no locks, no conditions and no roles."""
 
     @property
     def variable(self) -> str:
@@ -61,6 +63,7 @@ REVADS: Final = {
     for revad in (
         Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", reva_config.V2_PORTS, reva_config.v2, built=True),
         Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.48.0", "decomposed", reva_config.V2_PORTS, reva_config.v2),
+        Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_config.V3_PORTS, reva_config.v3, bare=True),
     )
 }
 
@@ -198,19 +201,22 @@ async def _running(
 
 def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]) -> list[Plan]:
     free = iter(_free_ports(len(names) * len(revad.ports)))
+    ports = [{port: next(free) for port in revad.ports} for _ in names]
     plans = [
         Plan(
-            domain=name,
+            domain=domain,
             folder=tmp_path / name,
-            ports={port: next(free) for port in revad.ports},
-            users=[_account(user, name) for user in users],
+            ports=own,
+            users=[_account(user, domain) for user in users],
             driver=revad.driver,
             jwt_secret=secrets.token_hex(32),
             machine_secret=secrets.token_hex(16),
             service_secret=secrets.token_hex(16),
             **settings,
         )
-        for name in names
+        for name, own in zip(names, ports, strict=True)
+        # v3 asks this address what the site can do, and so it must not be a name
+        for domain in [f"127.0.0.1:{own['http']}" if revad.driver == "local" else name]
     ]
     mesh = reva_config.providers(plans)
     for plan in plans:
@@ -233,7 +239,9 @@ def _account(name: str, domain: str) -> Table:
 def _write(plan: Plan, files: dict[str, Table], mesh: list[Any]) -> None:
     """Anew: nothing stays of an attempt that found no port."""
     shutil.rmtree(plan.folder, ignore_errors=True)
-    for name in ("conf", "state"):
+    # the driver of v3 makes no homes
+    homes = [f"local/data/{user['id']['opaque_id']}" for user in plan.users] if plan.driver == "local" else []
+    for name in ("conf", "state", *homes):
         (plan.folder / name).mkdir(parents=True)
     for name, table in files.items():
         (plan.folder / "conf" / f"{name}.toml").write_text(reva_config.toml(table))

@@ -6,7 +6,7 @@ Pure: `v2` and `v3` give the files, `support.reva` writes them and starts the pr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,9 @@ RECEIVED: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
 V2_PORTS: Final = ("grpc", "http", "webdav", "machine", "outgoing", "public", "service", "app", "shares", "received",
                    "received_data", "system", "system_data")  # fmt: skip
 V3_PORTS: Final = ("grpc", "http", "machine", "outgoing", "outgoing_data", "public", "app", "received", "received_data")
+_V3_GATEWAY: Final = ("applicationauth", "authregistry", "groupprovider", "ocmincoming", "ocminvitemanager",
+                      "ocmproviderauthorizer", "ocmshareprovider", "permissions", "publicshareprovider", "storageregistry",
+                      "userprovider", "usershareprovider")  # fmt: skip
 SYSTEM_USER: Final = "system-user"
 
 
@@ -50,8 +53,25 @@ class Plan:
 
 
 def toml(table: Table) -> str:
-    """One line for each leaf: TOML allows dotted keys at the top, and its basic strings are those of JSON."""
-    return "".join(f"{'.'.join(map(json.dumps, path))} = {_value(value)}\n" for path, value in _leaves(table))
+    """One line for each leaf: TOML allows dotted keys, and its basic strings are those of JSON. Tables in lists come last."""
+    leaves = list(_leaves(table))
+    text = _lines(leaf for leaf in leaves if not _is_tables(leaf[1]))
+    for path, tables in leaves:
+        for inner in tables if _is_tables(tables) else ():
+            text += f"\n[[{_key(path)}]]\n{_lines(_leaves(inner))}"
+    return text
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(inner, dict) for inner in value)
+
+
+def _key(path: tuple[str, ...]) -> str:
+    return ".".join(map(json.dumps, path))
+
+
+def _lines(leaves: Iterable[tuple[tuple[str, ...], Any]]) -> str:
+    return "".join(f"{_key(path)} = {_value(value)}\n" for path, value in leaves)
 
 
 def _leaves(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -63,11 +83,8 @@ def _leaves(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    """What is left are simple values, lists of them, and empty tables."""
+    return "{}" if value == {} else json.dumps(value, ensure_ascii=False)
 
 
 def providers(plans: Sequence[Plan]) -> list[Any]:
@@ -295,3 +312,102 @@ def _v2_system(plan: Plan) -> Table:
     }  # fmt: skip
     http = {"dataprovider": driver, "datagateway": {"transfer_shared_secret": plan.jwt_secret}}
     return _beside(plan, grpc=_grpc(plan, "system", services), http=_http(plan, "system_data", http))
+
+
+def v3(plan: Plan) -> dict[str, Table]:
+    """The one file of a site on Reva v3. A service without an address would listen on every network, on any port."""
+    grpc, http = plan.at("grpc"), plan.at("http")
+    mesh = _driver("json", {"providers": plan.state("providers.json")})
+    stores = {
+        "": ("/home", STORAGE, _driver(plan.driver, {"root": str(plan.folder / "local")})),
+        "outgoing": ("/ocm", "ocm", _driver("ocmoutcoming", {"machine_secret": plan.machine_secret})),
+        "received": ("/sciencemesh", "sciencemesh", _driver("ocmreceived", {"ocm_insecure": True})),
+    }
+    logins = {
+        "grpc": ("json", {"users": plan.state("users.json")}),
+        "machine": ("machine", {"api_key": plan.machine_secret, "gateway_addr": grpc}),
+        "outgoing": ("ocmshares", {"gatewaysvc": grpc}),
+        "public": ("publicshares", {"gateway_addr": grpc}),
+        "app": ("appauth", {"gateway_addr": grpc}),
+    }
+    ways = {"basic": "grpc", "machine": "machine", "ocmshares": "outgoing", "publicshares": "public", "appauth": "app"}
+    rules = {rule: {"address": plan.at(name or "grpc")} for name, (path, mount, _) in stores.items() for rule in (path, mount)}
+    services: Table = {
+        "gateway": {
+            **{f"{name}svc": grpc for name in _V3_GATEWAY},
+            "datagateway": plan.url("http", "/datagateway"),
+            "transfer_shared_secret": plan.jwt_secret,
+            "transfer_expires": 60,
+            "disable_home_creation_on_login": True,
+            "home_layout": "/home/{{.Id.OpaqueId}}",
+            "ocm_enabled": True,
+            "token_managers": {"jwt": {"secret": plan.jwt_secret, "expires": plan.token_lifetime_s}},
+        },
+        "authregistry": _driver("static", {"rules": {way: plan.at(port) for way, port in ways.items()}}),
+        "userprovider": _driver("json", {"users": plan.state("users.json")}),
+        "groupprovider": _driver("json", {"groups": plan.state("groups.json")}),
+        "permissions": {"driver": "demo"},
+        "applicationauth": _driver("json", {"file": plan.state("appauth.json")}),
+        # the others do not answer the gateway's test whether they are there as it expects
+        "usershareprovider": _driver("sql", {"db_engine": "sqlite", "db_name": plan.state("shares.db")}),
+        "publicshareprovider": _driver("json", {"file": plan.state("publicshares.json")}),
+        "ocmincoming": _driver("json", {"file": plan.state("ocmshares.json")}),
+        "ocmshareprovider": {
+            **_driver("json", {"file": plan.state("ocmshares.json")}),
+            "webdav_endpoint": plan.url("http"),
+            "webapp_endpoint": plan.url("http", "/external/sciencemesh"),
+            "provider_domain": plan.domain,
+            "client_insecure": True,
+        },
+        "ocminvitemanager": {
+            **_driver("json", {"file": plan.state("invites.json")}),
+            "provider_domain": plan.domain,
+            "ocm_insecure": True,
+        },
+        "ocmproviderauthorizer": mesh,
+        "storageregistry": _driver("static", {"home_provider": "/home", "rules": rules}),
+    }
+    services = {name: {"address": grpc, **service} for name, service in services.items()}
+    services["authprovider"] = [
+        {"address": plan.at(port), "auth_manager": manager, "auth_managers": {manager: settings}}
+        for port, (manager, settings) in logins.items()
+    ]
+    services["storageprovider"] = [
+        {
+            "address": plan.at(name or "grpc"),
+            "mount_path": path,
+            "mount_id": mount,
+            "space_depth": 2 if path == "/home" else 1,
+            "expose_data_server": bool(name),
+            "data_server_url": plan.url(f"{name}_data" if name else "http", "/data"),
+            **driver,
+        }
+        for name, (path, mount, driver) in stores.items()
+    ]
+    web: Table = {
+        "datagateway": {"transfer_shared_secret": plan.jwt_secret},
+        "ocm": {"machine_secret": plan.machine_secret, "ocm_client_insecure": True},
+        "sciencemesh": {
+            "provider_domain": plan.domain,
+            "mesh_directory_url": plan.url("http", "/meshdir"),
+            "smtp_credentials": {},
+        },
+        "ocdav": {"spaces_enabled": True},
+        "wellknown": {"ocmprovider": {"ocm_prefix": "ocm", "provider": plan.domain, "endpoint": plan.url("http")}},
+    }
+    web = {name: {"address": http, **service} for name, service in web.items()}
+    web["dataprovider"] = [
+        {"address": plan.at(f"{name}_data" if name else "http"), **driver} for name, (_, _, driver) in stores.items()
+    ]
+    middlewares = {
+        "cors": {},
+        "auth": {"credential_chain": ["basic", "bearer"], "token_strategy_chain": ["bearer", "header"]},
+        "providerauthorizer": mesh,
+    }
+    return {"main": {
+        "shared": {"jwt_secret": plan.jwt_secret, "gatewaysvc": grpc, "datagateway": plan.url("http", "/datagateway")},
+        "log": {"level": "warn"},
+        "core": {"config_dump_file": plan.state("dump.toml"), "tracing_enabled": False},
+        "grpc": {"address": grpc, "services": services},
+        "http": {"address": http, "middlewares": middlewares, "services": web},
+    }}  # fmt: skip
