@@ -7,6 +7,7 @@ import contextlib
 import posixpath
 from typing import Final
 
+from cs3collab.cs3 import convert
 from cs3collab.cs3.files import Files
 from cs3collab.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from cs3collab.types import Etag, FileInfo, NotLatest, Ref
@@ -91,7 +92,7 @@ class CS3Blobs:
         except AlreadyExists:
             return
         except (NotFound, Conflict):
-            parent = _above(folder)
+            parent = convert.above(folder)
             if parent is None:
                 raise
         await self._make(parent)
@@ -106,11 +107,3 @@ class CS3Blobs:
 
 def _below(folder: Ref, name: str) -> Ref:
     return Ref(posixpath.join(folder.path, name), folder.resource_id)
-
-
-def _above(folder: Ref) -> Ref | None:
-    """The parent folder; None at the top of the name space or at a resource named by its id."""
-    path = posixpath.dirname(posixpath.normpath(folder.path))
-    if path in ("", "/") or posixpath.normpath(folder.path) == ".":
-        return None
-    return Ref(path, folder.resource_id)

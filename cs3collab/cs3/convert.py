@@ -27,6 +27,14 @@ def to_ref(ref: Ref) -> Any:
     return storage.Reference(resource_id=to_id(ref.resource_id), path=path)
 
 
+def above(ref: Ref) -> Ref | None:
+    """The parent folder; None at the top of the name space or at a resource named by its id."""
+    path = posixpath.dirname(posixpath.normpath(ref.path))
+    if path in ("", "/") or posixpath.normpath(ref.path) == ".":
+        return None
+    return Ref(path, ref.resource_id)
+
+
 def to_id(rid: ResourceId) -> Any:
     return storage.ResourceId(storage_id=rid.storage_id, space_id=rid.space_id, opaque_id=rid.opaque_id)
 

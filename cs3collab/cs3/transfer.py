@@ -88,8 +88,8 @@ def judge(status: int, etag: str) -> Answer:
     raise StorageUnavailable(f"upload: HTTP {status}", hint="try again; if it stays, look into the gateway's log")
 
 
-async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket | None:
-    """Asks for an upload; None when there is nothing left to send, for an empty file is done with this call."""
+async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket:
+    """Asks for an upload. Reva v2 is done with an empty file by then; v3 waits for it to be sent."""
     request = api.InitiateFileUploadRequest(
         ref=convert.to_ref(ref), lock_id=upload.lock_id, opaque=convert.opaque({"Upload-Length": str(len(upload.content))})
     )
@@ -98,8 +98,6 @@ async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket 
     elif upload.if_absent:
         request.if_not_exist = True
     response = await session.call("InitiateFileUpload", request)
-    if not upload.content:
-        return None
     for offer in response.protocols:
         if offer.protocol == "simple":
             return Ticket(offer.upload_endpoint, offer.token)

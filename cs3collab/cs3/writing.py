@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cs3collab.cs3 import locks, transfer
+from cs3collab.cs3 import convert, locks, transfer
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.transfer import Sent, Upload
 from cs3collab.errors import (
@@ -40,13 +40,13 @@ async def write(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
         ticket = await transfer.initiate_upload(files.session, ref, upload)
     except (Conflict, AlreadyExists, StorageUnavailable) as refused:
         return await _why(files, ref, upload, refused)
-    if ticket is None:
-        return await _confirm(files, ref, upload, before, "an empty upload was not carried out")
+    if not upload.content and (done := await _done_already(files, ref, upload, before)):
+        return done
     answer = await transfer.put(files.session, ticket, upload)
     if answer.sent is Sent.DONE and answer.etag:
         return Written(answer.etag)
     if answer.sent is Sent.DONE:
-        return await _confirm(files, ref, upload, None, "the upload was not carried out")
+        return await _confirm(files, ref, upload)
     failed = StorageUnavailable(answer.detail, hint="try again; if it stays, look into the gateway's log")
     if answer.sent is Sent.UNSURE:
         now = await _stat(files, ref)
@@ -91,6 +91,8 @@ def explain(
 async def _why(files: Reader, ref: Ref, upload: Upload, refused: CollabError) -> NotLatest:
     now = await _stat(files, ref)
     lock, known = await _lock(files.session, now)
+    if now is None and await _lacks_folder(files, ref):
+        refused = Conflict(refused.message)
     meaning = explain(upload, now, lock, known, refused)
     if isinstance(meaning, NotLatest):
         return meaning
@@ -99,16 +101,27 @@ async def _why(files: Reader, ref: Ref, upload: Upload, refused: CollabError) ->
     raise meaning from refused
 
 
-async def _confirm(files: Reader, ref: Ref, upload: Upload, before: FileInfo | None, complaint: str) -> Written | NotLatest:
-    """Reads back what is there: our bytes, somebody else's, or still the former ones."""
+async def _done_already(files: Reader, ref: Ref, upload: Upload, before: FileInfo | None) -> Written | NotLatest | None:
+    """An empty file, where the storage needs no more than its announcement; None if it does."""
+    now = await _stat(files, ref)
+    changed = now is not None and (before is None or now.etag != before.etag)
+    return await _confirm(files, ref, upload) if changed else None
+
+
+async def _confirm(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
+    """Reads back what is there: our bytes, or somebody else's."""
     now = await _stat(files, ref)
     if now is None:
         raise NotFound("the file is gone", hint="it was deleted while it was being saved: save under another name")
     if await _holds(files, now, upload.content):
         return Written(now.etag)
-    if before is not None and now.etag == before.etag:
-        raise StorageUnavailable(complaint, hint="nothing was written: try again")
     return NotLatest(f"somebody else wrote the file meanwhile: etag {now.etag}")
+
+
+async def _lacks_folder(files: Reader, ref: Ref) -> bool:
+    """Reva v3 first accepts a file for which there is no folder, and then fails with HTTP 500."""
+    folder = convert.above(ref)
+    return folder is not None and await _stat(files, folder) is None
 
 
 async def _holds(files: Reader, now: FileInfo, content: bytes) -> bool:

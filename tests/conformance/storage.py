@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from cs3collab.errors import LeaseLost, LockHeld, NotAuthenticated, NotAuthorized, NotFound, Overloaded
 from cs3collab.rooms.ports import Storage
-from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, Role, Written
+from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, Role, Written
 
 LARGE = 2**30
 NAMES = (
@@ -135,8 +135,9 @@ class Writing:
             await bench.owner.stat(ref)
         with pytest.raises(NotFound):
             await read(bench.owner, ref)
+        there = (await bench.file()).id
         with pytest.raises(NotFound):
-            await bench.owner.stat(Ref.of(ResourceId("no", "such", "place")))
+            await bench.owner.stat(Ref.of(replace(there, opaque_id="no-such-file")))
 
     async def test_a_missing_folder_is_not_found_and_not_made(self, bench: Bench) -> None:
         with pytest.raises(NotFound):

@@ -263,10 +263,11 @@ async def test_the_simple_upload_is_taken_in_whatever_order(order: tuple[str, st
     assert request.opaque.map["Upload-Length"].value == b"7"
 
 
-async def test_an_empty_file_is_done_at_initiate() -> None:
+async def test_an_empty_file_says_that_it_is_empty() -> None:
     offering = Offering("simple")
-    assert await transfer.initiate_upload(offering, Ref("/f"), Upload(b"", if_absent=True)) is None  # type: ignore[arg-type]
+    await transfer.initiate_upload(offering, Ref("/f"), Upload(b"", if_absent=True))  # type: ignore[arg-type]
     assert offering.asked[0].if_not_exist
+    assert offering.asked[0].opaque.map["Upload-Length"].value == b"0"
 
 
 @pytest.mark.parametrize(("offered", "taken"), [(("simple", "spaces"), "spaces"), (("simple",), "simple")])
