@@ -47,7 +47,11 @@ async def create_link(
 
 async def get_link(session: Session, link_id: str) -> PublicLink:
     """Raises `NotFound`."""
-    return _from_link((await session.call("GetPublicShare", api.GetPublicShareRequest(ref=_ref(link_id)))).share)
+
+    async def ask() -> PublicLink:
+        return _from_link((await session.call("GetPublicShare", api.GetPublicShareRequest(ref=_ref(link_id)))).share)
+
+    return await sharing.found(link_id, ask(), lambda: list_links(session))
 
 
 async def list_links(session: Session, resource_id: ResourceId | None = None) -> list[PublicLink]:

@@ -18,7 +18,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from cs3collab.cs3 import convert, sharing
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group, Invite, OCMReceived, Provider, Received, Share, State, domain_of
-from cs3collab.errors import CollabError, InvalidInput
+from cs3collab.errors import CollabError, InvalidInput, NotFound, StorageUnavailable
 from cs3collab.types import Ref, ResourceId, Role, User
 
 __all__ = [
@@ -77,7 +77,11 @@ async def create_share(
 
 async def get_share(session: Session, share_id: str) -> Share:
     """A share within the site, for who gave or got it. Raises `NotFound`."""
-    return sharing.from_share((await session.call("GetShare", local.GetShareRequest(ref=_local_ref(share_id)))).share)
+
+    async def ask() -> Share:
+        return sharing.from_share((await session.call("GetShare", local.GetShareRequest(ref=_local_ref(share_id)))).share)
+
+    return await sharing.found(share_id, ask(), lambda: list_shares(session))
 
 
 async def list_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -119,8 +123,12 @@ async def list_received_shares(session: Session) -> list[Received]:
 
 async def received_share(session: Session, share_id: str) -> Received:
     """One share within the site that this user got. Raises `NotFound`."""
-    response = await session.call("GetReceivedShare", local.GetReceivedShareRequest(ref=_local_ref(share_id)))
-    return sharing.from_received(response.share)
+
+    async def ask() -> Received:
+        request = local.GetReceivedShareRequest(ref=_local_ref(share_id))
+        return sharing.from_received((await session.call("GetReceivedShare", request)).share)
+
+    return await sharing.found(share_id, ask(), lambda: list_received_shares(session))
 
 
 async def accept_share(session: Session, share_id: str) -> None:
@@ -157,7 +165,12 @@ async def create_ocm_share(
 
 async def get_ocm_share(session: Session, share_id: str) -> Share:
     """A share with another site that this user gave. Raises `NotFound`."""
-    return sharing.from_ocm_share((await session.call("GetOCMShare", ocm.GetOCMShareRequest(ref=_ocm_ref(share_id)))).share)
+
+    async def ask() -> Share:
+        request = ocm.GetOCMShareRequest(ref=_ocm_ref(share_id))
+        return sharing.from_ocm_share((await session.call("GetOCMShare", request)).share)
+
+    return await sharing.found(share_id, ask(), lambda: list_ocm_shares(session))
 
 
 async def list_ocm_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -197,8 +210,12 @@ async def remove_ocm_share(session: Session, share_id: str) -> None:
 
 async def received_ocm_share(session: Session, share_id: str) -> OCMReceived:
     """One share of another site, with what it takes to log in there. Raises `NotFound`."""
-    response = await session.call("GetReceivedOCMShare", ocm.GetReceivedOCMShareRequest(ref=_ocm_ref(share_id)))
-    return sharing.from_ocm_received(response.share)
+
+    async def ask() -> OCMReceived:
+        request = ocm.GetReceivedOCMShareRequest(ref=_ocm_ref(share_id))
+        return sharing.from_ocm_received((await session.call("GetReceivedOCMShare", request)).share)
+
+    return await sharing.found(share_id, ask(), lambda: list_received_ocm_shares(session))
 
 
 async def list_received_ocm_shares(session: Session) -> list[OCMReceived]:
@@ -259,7 +276,13 @@ async def list_providers(session: Session) -> list[Provider]:
 
 
 async def _provider(session: Session, domain: str) -> Any:
-    return (await session.call("GetInfoByDomain", mesh.GetInfoByDomainRequest(domain=domain))).provider_info
+    try:
+        return (await session.call("GetInfoByDomain", mesh.GetInfoByDomainRequest(domain=domain))).provider_info
+    except StorageUnavailable as error:
+        # Reva says INTERNAL for a site that it does not know
+        if any(provider.domain == domain for provider in await list_providers(session)):
+            raise
+        raise NotFound(f"{domain[:80]} is not in the mesh of this site", hint="ask the operators to add it") from error
 
 
 async def _is_dir(session: Session, resource_id: ResourceId) -> bool:

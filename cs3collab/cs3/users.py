@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 from cs3.identity.group.v1beta1 import group_api_pb2 as group_api
 from cs3.identity.group.v1beta1 import resources_pb2 as group_types
 from cs3.identity.user.v1beta1 import user_api_pb2 as api
 
 from cs3collab.cs3 import convert
+from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group
+from cs3collab.errors import StorageUnavailable
 from cs3collab.types import User
+
+_old_filters: WeakSet[Gateway] = WeakSet()
+"""Gateways that were seen to want the older filter."""
 
 
 async def find_users(session: Session, query: str) -> list[User]:
-    """Users whose name, display name or mail contains `query`; gateways want three characters or more.
-
-    A gateway older than cs3apis of September 2025 finds nobody: the filter's field has another type there.
-    """
+    """Users whose name, display name or mail contains `query`; gateways want three characters or more."""
     request = api.FindUsersRequest(skip_fetching_user_groups=True)
     request.filters.add(type=api.Filter.TYPE_QUERY, query=query)
-    return [convert.from_user(user) for user in (await session.call("FindUsers", request)).users]
+    old = session.gateway in _old_filters
+    if not old:
+        users = (await session.call("FindUsers", request)).users
+        if users:
+            return [convert.from_user(user) for user in users]
+    # Until September 2025 the filter was a string, which Reva v2.27 still wants and a newer gateway may refuse: this message
+    # has a string in the same place, and it is what gRPC sends
+    try:
+        users = (await session.call("FindUsers", api.GetUserByClaimRequest(claim=query))).users
+    except StorageUnavailable:
+        if old:
+            raise
+        return []
+    wanted = query.casefold()
+    found = [u for u in users if any(wanted in text.casefold() for text in (u.username, u.display_name, u.mail))]
+    if found:
+        _old_filters.add(session.gateway)
+    return [convert.from_user(user) for user in found]
 
 
 async def get_user(session: Session, user: User) -> User:

@@ -16,7 +16,15 @@ from cs3collab.cs3.details import Details, details
 from cs3collab.cs3.links import PublicLink
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group
-from cs3collab.errors import AlreadyExists, InvalidInput, NotAuthorized, NotFound, Unsupported
+from cs3collab.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidInput,
+    NotAuthorized,
+    NotFound,
+    StorageUnavailable,
+    Unsupported,
+)
 from cs3collab.jupyter import paths
 from cs3collab.jupyter.places import Resolved
 from cs3collab.jupyter.settings import CS3Settings
@@ -89,7 +97,7 @@ class GivenShares:
             made = await self._make(session, new, known.info.id, grantee)
         except Unsupported as error:
             raise Unsupported(f"this site has no {KINDS[new.kind]}", hint="share in another way") from error
-        except AlreadyExists:
+        except (AlreadyExists, StorageUnavailable):  # v3 says INTERNAL
             if (taken := await self._existing(session, known.info.id, grantee)) is None:
                 raise
             return Taken(taken)
@@ -113,12 +121,15 @@ class GivenShares:
         """Raises `NotFound`: Reva answers INTERNAL to the end of a share that is not there, so it is looked for first."""
         session = await self._settings.session()
         share = await self._find(session, id)
-        if isinstance(share, PublicLink):
-            await links.remove_link(session, share.id)
-        elif share.ocm:
-            await shares.remove_ocm_share(session, share.id)
-        else:
-            await shares.remove_share(session, share.id)
+        try:
+            await _removed(session, share)
+        except StorageUnavailable as error:
+            if await _is_there(session, share.resource_id):
+                raise
+            raise Conflict(
+                "what was shared is deleted, and this site ends a share only while it is there",
+                hint="nobody can open it; restore it from the recycle bin to end the share",
+            ) from error
 
     async def _shareable(self, path: str) -> Resolved:
         if not paths.clean(path):
@@ -206,6 +217,23 @@ class GivenShares:
     def _link(self, link: PublicLink) -> Link:
         url = self._settings.link_url.replace("{token}", link.token) if self._settings.link_url else ""
         return Link(link.token, url, link.name, link.password_protected)
+
+
+async def _removed(session: Session, share: Given) -> None:
+    if isinstance(share, PublicLink):
+        await links.remove_link(session, share.id)
+    elif share.ocm:
+        await shares.remove_ocm_share(session, share.id)
+    else:
+        await shares.remove_share(session, share.id)
+
+
+async def _is_there(session: Session, rid: ResourceId) -> bool:
+    try:
+        await details(session, Ref.of(rid))
+    except (NotFound, NotAuthorized):
+        return False
+    return True
 
 
 def _id(share: Given) -> str:
