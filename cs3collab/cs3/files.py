@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import copy
@@ -19,6 +20,8 @@ from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Sto
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
 
 _ATTEMPTS = 2
+_AT_ONCE = 250
+"""Entries of a folder that are converted without leaving the event loop; each takes about 15 us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,9 @@ class Files:
     async def list(self, ref: Ref) -> builtins.list[FileInfo]:
         """The children of a folder, in the gateway's order."""
         infos = await self.session.pages("ListContainer", api.ListContainerRequest(ref=convert.to_ref(ref)), "infos")
-        return [convert.from_info(info) for info in infos]
+        if len(infos) <= _AT_ONCE:
+            return [convert.from_info(info) for info in infos]
+        return await asyncio.to_thread(lambda: [convert.from_info(info) for info in infos])
 
     async def mkdir(self, ref: Ref) -> None:
         """Raises `AlreadyExists`; a missing parent is `NotFound` or `Conflict`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import io
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -129,6 +130,7 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     """Sends the content. A connection that ends without an answer is `Sent.UNSURE`."""
     size = len(upload.content)
     headers = await _headers(session, ticket) | {"Upload-Length": str(size), "Content-Type": "application/octet-stream"}
+    headers["Content-Length"] = str(size)  # else aiohttp sends what it gets in pieces without saying how much comes
     if upload.lock_id:
         headers["X-Lock-Id"] = upload.lock_id
         headers["X-Lock-Holder"] = upload.lock_holder
@@ -138,7 +140,7 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     try:
         async with http.put(
             ticket.url,
-            data=io.BytesIO(upload.content),
+            data=_pieces(upload.content),
             headers=headers,
             timeout=_timeout(session, size),
             allow_redirects=False,
@@ -198,12 +200,18 @@ async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[by
 
 
 async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    body = bytearray()
+    body = io.BytesIO()  # grows without copying, and gives its content away without copying
     async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large(len(body), max_bytes)
-    return bytes(body)
+        body.write(chunk)
+        if body.tell() > max_bytes:
+            raise too_large(body.tell(), max_bytes)
+    return body.getvalue()
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """`content` a little at a time: aiohttp would copy it whole, or send it without letting others have a turn."""
+    for start in range(0, len(content), _CHUNK_BYTES):
+        yield content[start : start + _CHUNK_BYTES]
 
 
 def too_large(size: int, max_bytes: int) -> Overloaded:

@@ -32,7 +32,7 @@ from cs3collab.jupyter import notebooks, paths
 from cs3collab.jupyter.checkpoints import CS3Checkpoints
 from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encode_content, http_errors, kind, model, supposes
 from cs3collab.jupyter.paths import Home, VirtualFolder
-from cs3collab.jupyter.places import Resolved, Spot
+from cs3collab.jupyter.places import BATCH, Resolved, Spot
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.jupyter.uploads import Uploads
 from cs3collab.types import Etag, FileInfo, NotLatest, Role
@@ -148,7 +148,9 @@ class CS3ContentsManager(AsyncContentsManager):
 
     async def _listing(self, path: str) -> list[Model]:
         listed = []
-        for facts in await self.places.listing(path):
+        for number, facts in enumerate(await self.places.listing(path), 1):
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
             name = paths.split(facts.path)[1]
             if self.should_list(name) and (self.allow_hidden or not paths.is_hidden(name)):
                 listed.append(model(facts, kind(facts.path, is_dir=facts.is_dir)))

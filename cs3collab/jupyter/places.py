@@ -34,6 +34,8 @@ ROLE_S = 60.0
 """How long the role in a share's token is believed, seconds: it lives for a day, and an editor may become a viewer."""
 GLANCE_S = 3.0
 """How long a listing waits for another site, in seconds; then the share's own data must do."""
+BATCH = 250
+"""Entries of a folder that are looked at without a turn of the event loop."""
 AT_ONCE = 16
 """Files asked about at the same time while a folder of shares is listed."""
 
@@ -173,7 +175,9 @@ class Places:
         spot = await self.spot(path)
         infos = await spot.files.list(spot.ref)
         listed = []
-        for info in infos:
+        for number, info in enumerate(infos, 1):
+            if number % BATCH == 0:
+                await asyncio.sleep(0)  # the loop has others to serve
             if not path and info.name == paths.SHARES and info.id.storage_id == SHARES_JAIL:
                 continue
             name = info.name if path else paths.home_name(info.name)
