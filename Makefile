@@ -46,7 +46,7 @@ reva: .reva/revad-v2 ## Build a real Reva for test-reva; Go 1.24 or newer must b
 
 .PHONY: test-reva
 test-reva: setup reva ## The tests on a real Reva
-	$(BIN)/pytest -m "reva and not e2e" $(ARGS)
+	$(BIN)/pytest -m "reva and not e2e" -n $(WORKERS) $(ARGS)
 
 .PHONY: test-all
 test-all: test test-slow test-e2e test-reva ## Every test
@@ -84,7 +84,7 @@ clean: ## Remove everything that was made here, .venv included
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .reva/revad-v2: tests/revad/v2/go.mod tests/revad/v2/go.sum
-	@command -v go >/dev/null || { echo "Go 1.24 or newer is needed to build Reva"; exit 1; }
+	@go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])' || { echo "Go 1.24 or newer is needed to build Reva"; exit 1; }
 	mkdir -p $(@D)
 	cd $(<D) && CGO_ENABLED=0 nice -n 10 go build -p 2 -buildvcs=false -trimpath -ldflags "-s -w" \
 		-o $(CURDIR)/$@ github.com/cs3org/reva/v2/cmd/revad

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from support.sites import Site
+from support.sites import SiteBase
 
 from cs3collab.relay.config import AccountConfig, GatewayConfig, RelayConfig, StoreConfig, dump
 
@@ -92,7 +92,7 @@ class RelayProcess:
 
 @contextlib.asynccontextmanager
 async def relay_of(
-    site: Site,
+    site: SiteBase,
     folder: Path,
     *,
     relays: Mapping[str, str] | None = None,

@@ -14,12 +14,13 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from support import reva_config
+from support import reva_config, sites
 from support.reva_config import Plan, Table
 from support.sites import NAMES, USERS, SiteBase
 
@@ -66,6 +67,10 @@ REVADS: Final = {
         Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_config.V3_PORTS, reva_config.v3, bare=True),
     )
 }
+
+
+ANYWHERE: Final = ("embedded", *(pytest.param(name, marks=pytest.mark.reva) for name in REVADS))
+"""To parametrise a test with: the kinds that `site_on` and `mesh_on` know."""
 
 
 def need(name: str) -> Revad:
@@ -174,29 +179,41 @@ async def reva_mesh(
         yield site_a, site_b
 
 
+def site_on(kind: str, tmp_path: Path, name: str = "a.test") -> AbstractAsyncContextManager[SiteBase]:
+    """A site on an embedded gateway or on a revad."""
+    return sites.site(tmp_path, name) if kind == "embedded" else reva_site(kind, tmp_path, name)
+
+
+def mesh_on(
+    kind: str, tmp_path: Path, a: str = "a.test", b: str = "b.test"
+) -> AbstractAsyncContextManager[tuple[SiteBase, SiteBase]]:
+    """Two sites on embedded gateways or on revads."""
+    return sites.two_sites(tmp_path, a, b) if kind == "embedded" else reva_mesh(kind, tmp_path, a, b)
+
+
 @contextlib.asynccontextmanager
 async def _running(
     kind: str, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]
 ) -> AsyncIterator[list[RevaSite]]:
     revad = need(kind)
     for attempt in range(_STARTS):
-        sites = [
+        running = [
             RevaSite(plan.domain, plan.folder, revad, plan, users) for plan in _plans(revad, tmp_path, names, users, settings)
         ]
         try:
-            await asyncio.gather(*(site.start() for site in sites))
+            await asyncio.gather(*(site.start() for site in running))
             break
         except RuntimeError as error:
-            await asyncio.gather(*(site.kill() for site in sites))
+            await asyncio.gather(*(site.kill() for site in running))
             # between being found free and being taken, a port can go to somebody else
             if attempt + 1 == _STARTS or "address already in use" not in str(error):
                 raise
     try:
-        yield sites
+        yield running
     finally:
-        for site in sites:
+        for site in running:
             await site.close()
-        await asyncio.gather(*(site.stop() for site in sites))
+        await asyncio.gather(*(site.stop() for site in running))
 
 
 def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]) -> list[Plan]:
