@@ -1,0 +1,48 @@
+"""Two embedded gateways in a mesh, as a target of the suite."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from conformance.cs3.cases import System
+from conformance.cs3.wire import Endpoint
+from conformance.cs3.world import Target
+from support.sites import USERS, user
+
+from cs3collab.gateway.config import GatewayConfig, PeerRecord
+from cs3collab.gateway.server import EmbeddedGateway
+
+SECRET = "a secret of the suite's gateways, long enough"
+SERVICE = ("service", "service-secret")
+
+
+def config(root: Path, domain: str) -> GatewayConfig:
+    return GatewayConfig(
+        root=root,
+        users=[user(name) for name in USERS],
+        site=domain,
+        jwt_secret=SECRET,
+        machine_secret="machine-secret",
+        service_accounts=dict([SERVICE]),
+    )
+
+
+def endpoint(gateway: EmbeddedGateway) -> Endpoint:
+    settings = gateway.config
+    passwords = {record.username: record.secret for record in settings.users}
+    return Endpoint(gateway.address, settings.site, passwords, SECRET, settings.machine_secret, SERVICE, SECRET)
+
+
+@contextlib.asynccontextmanager
+async def embedded(root: Path, system: System) -> AsyncIterator[Target]:
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+    async with (
+        EmbeddedGateway(config(root / "a", "a.example")) as a,
+        EmbeddedGateway(config(root / "b", "b.example")) as b,
+    ):
+        a.config.peers["b.example"] = PeerRecord(b.address, "b.example")
+        b.config.peers["a.example"] = PeerRecord(a.address, "a.example")
+        yield Target(system, endpoint(a), endpoint(b), imitation=True)

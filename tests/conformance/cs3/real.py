@@ -1,0 +1,26 @@
+"""Two real revads in a mesh, as a target of the suite."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from conformance.cs3.cases import System
+from conformance.cs3.wire import Endpoint
+from conformance.cs3.world import Target
+from support.reva import RevaSite, reva_mesh
+
+
+def endpoint(site: RevaSite) -> Endpoint:
+    plan = site.plan
+    passwords = {name: site.password(name) for name in site.users}
+    service = ("service", plan.service_secret)
+    return Endpoint(site.address, site.name, passwords, plan.jwt_secret, plan.machine_secret, service, plan.jwt_secret)
+
+
+@contextlib.asynccontextmanager
+async def real(kind: str, root: Path, system: System) -> AsyncIterator[Target]:
+    """`kind` as in `support.reva.REVADS`."""
+    async with reva_mesh(kind, root) as (a, b):
+        yield Target(system, endpoint(a), endpoint(b))
