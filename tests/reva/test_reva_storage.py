@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conformance.storage import Bench, StorageContract
+from conformance.storage import Bench, People, StorageContract
 from support.benches import bench_on
 from support.reva import RevaSite
+from support.sites import share_ocm
 
+from cs3collab.cs3.auth import OCMShareToken
 from cs3collab.cs3.blobs import CS3Blobs
+from cs3collab.cs3.files import Files
+from cs3collab.cs3.gateway import Gateway
+from cs3collab.cs3.session import Session
+from cs3collab.cs3.shares import list_received_ocm_shares
+from cs3collab.rooms.ports import Storage
+from cs3collab.types import FileInfo, Role
 from ystore import BlobStore
 from ystore.testing import BlobStoreTests, StoreTests
 
@@ -20,6 +30,26 @@ class TestStorage(StorageContract):
     @pytest.fixture
     async def bench(self, here: RevaSite) -> Bench:
         return await bench_on(here, here.plan.jwt_secret, bare=here.revad.bare)
+
+
+class TestStorageWithAnotherSite(People):
+    """Those who share are at different sites; the receiver acts at the owner's, with what the share gives."""
+
+    @pytest.fixture
+    async def bench(self, mesh: tuple[RevaSite, RevaSite]) -> AsyncIterator[Bench]:
+        a, b = mesh
+        if a.revad.bare:
+            pytest.skip("this storage has no roles")
+        gateway = Gateway(a.address)
+
+        async def share(info: FileInfo, role: Role) -> Storage:
+            received_id = await share_ocm(a, b, "einstein", "marie", f"bench/{info.name}", role)
+            received = await list_received_ocm_shares(await b.session("marie"))
+            found = next(r for r in received if r.id == received_id)
+            return Files(await Session.open(gateway, OCMShareToken(gateway, found.remote_share_id, found.shared_secret)))
+
+        yield replace(await bench_on(a, a.plan.jwt_secret), share=share)
+        await gateway.close()
 
 
 class OnReva:
