@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -149,14 +148,7 @@ class _SkippingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         waiting = timeout is None or timeout > 0
-        found = super().select(0 if waiting and not self._loop.busy and not _children() else timeout)
-        if not found and timeout and not self._loop.busy and not _children():
+        found = super().select(0 if waiting and not self._loop.busy else timeout)
+        if not found and timeout and not self._loop.busy:
             self._loop.skipped += timeout
         return found
-
-
-def _children() -> bool:
-    """A child process runs: asyncio waits for each in a thread."""
-    return any(
-        thread.name.startswith("waitpid-") or thread.name.startswith("asyncio-waitpid") for thread in threading.enumerate()
-    )

@@ -1,25 +1,18 @@
-"""What needs pycrdt: the child process that decodes updates, and the adapter for stock servers.
-
-``python -m ystore.pycrdt squash|compare|trace`` is run by `ystore.replay`: pycrdt can panic and segfault on crafted updates, so
-decoding never happens in a server's own process.
-"""
+"""The adapter for stock servers, which decode updates in their own process."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from logging import Logger, getLogger
 from pathlib import Path
 from typing import Any
 
 import anyio
-from pycrdt import Array, Doc, Map, MapEvent, Subscription, Text, TransactionEvent, get_update, merge_updates
+from pycrdt import Array, Doc, Map, MapEvent, Subscription, Text, TransactionEvent
 from pycrdt.store import BaseYStore, YDocNotFound
 
+from ystore.decode import replay
 from ystore.errors import StoreUnavailable
 from ystore.stock import Settings, imported, key_of, leave, server_config, settings_from, share
 from ystore.store import Store
@@ -206,139 +199,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, Array):
         return Array([_copy(item) for item in value])
     return Text(str(value)) if isinstance(value, Text) else value
-
-
-class _Fault(Exception):
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index = index
-
-
-def replay(updates: Sequence[bytes], *, trace: bool = False) -> Doc[Any]:
-    """A document with these updates; what depends on missing ones stays pending inside."""
-    doc: Doc[Any] = Doc()
-    for index, update in enumerate(updates):
-        if trace:
-            os.write(2, b"%d\n" % index)
-        try:
-            doc.apply_update(update)
-        except BaseException as error:  # noqa: BLE001 - PanicException of PyO3 is no Exception
-            raise _Fault(index, f"{type(error).__name__}: {error}") from None
-    return doc
-
-
-def pending(doc: Doc[Any], updates: Sequence[bytes]) -> list[bytes]:
-    """What of `updates` the document could not integrate yet; ``Doc.get_update`` leaves it out."""
-    state = doc.get_state()
-    clocks = dict(_state(state))
-    rest = []
-    for update in updates:
-        diff = get_update(update, state)
-        if diff == b"\0\0":
-            continue
-        if diff[0] or any(clock + length > clocks.get(client, 0) for client, clock, length in _deletions(diff[1:])):
-            rest.append(diff)
-    return rest
-
-
-def squash(updates: Sequence[bytes]) -> bytes:
-    doc = replay(updates)
-    rest = pending(doc, updates)
-    return merge_updates(doc.get_update(), *_fold(rest)) if rest else doc.get_update()
-
-
-def compare(snapshot: bytes, updates: Sequence[bytes]) -> str:
-    """Empty if both give the same document and the same pending parts."""
-    ours, theirs = replay([snapshot]), replay(updates)
-    if dict(_state(ours.get_state())) != dict(_state(theirs.get_state())):
-        return "the state vectors differ"
-    mine, other = ours.get_update(), theirs.get_update()
-    if mine != other and (len(mine) != len(other) or Counter(mine) != Counter(other)):
-        return (
-            "the contents differ"  # equal contents may differ in the order of bytes: JSON objects are encoded in no fixed order
-        )
-    left, right = pending(ours, [snapshot]), pending(theirs, updates)
-    if bool(left) != bool(right):
-        return "the pending updates differ"
-    if left and len(_merged(left)) != len(_merged(right)):
-        return "the pending updates differ"
-    return ""
-
-
-def _merged(updates: Sequence[bytes]) -> bytes:
-    return merge_updates(*_fold(updates), b"\0\0")
-
-
-def _fold(updates: Sequence[bytes]) -> list[bytes]:
-    """Merges in groups: one merge over many small updates takes quadratic time."""
-    folded = list(updates)
-    while len(folded) > 64:
-        folded = [merge_updates(*folded[i : i + 64]) for i in range(0, len(folded), 64)]
-    return folded
-
-
-def _numbers(data: bytes) -> Iterator[int]:
-    """Variable-length unsigned integers of lib0, the encoding of Yjs."""
-    value = shift = 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield value
-            value = shift = 0
-
-
-def _state(vector: bytes) -> Iterator[tuple[int, int]]:
-    numbers = _numbers(vector)
-    for _ in range(next(numbers)):
-        yield next(numbers), next(numbers)
-
-
-def _deletions(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Client, clock and length of each range in a delete set."""
-    numbers = _numbers(data)
-    for _ in range(next(numbers)):
-        client = next(numbers)
-        for _ in range(next(numbers)):
-            yield client, next(numbers), next(numbers)
-
-
-def _read() -> list[list[bytes]]:
-    data, offset, groups = sys.stdin.buffer.read(), 0, []
-
-    def number() -> int:
-        nonlocal offset
-        offset += 8
-        return int.from_bytes(data[offset - 8 : offset], "little")
-
-    while offset < len(data):
-        group = []
-        for _ in range(number()):
-            size = number()
-            group.append(data[offset : offset + size])
-            offset += size
-        groups.append(group)
-    return groups
-
-
-def main(task: str) -> None:
-    groups = _read()
-    if task == "squash":
-        out = squash(groups[0])
-    elif task == "compare":
-        out = compare(groups[0][0], groups[1]).encode()
-    else:
-        replay(groups[0], trace=True).get_update()
-        out = b""
-    sys.stdout.buffer.write(out)
-    sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    os.nice(5)  # those who type go first
-    try:
-        main(sys.argv[1])
-    except _Fault as fault:
-        os.write(2, json.dumps({"index": fault.index, "reason": str(fault)}).encode() + b"\n")
-        os._exit(1)
-    os._exit(0)

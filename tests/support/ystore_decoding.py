@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
-from ystore import pycrdt, replay
+from ystore import decode, replay
 
 
-async def decode_here(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
-    """Stands in for what ``python -m ystore.pycrdt`` is started for; the same functions do the work."""
-    return await asyncio.to_thread(decoded, task, groups)
+async def decode_here(task: str, updates: Sequence[bytes]) -> bytes:
+    """Stands in for the child process of `ystore.replay`; the same functions do the work."""
+    return await asyncio.to_thread(decoded, task, updates)
 
 
-def decoded(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
-    if task == "squash":
-        return pycrdt.squash(groups[0])
-    if task == "compare":
-        return pycrdt.compare(groups[0][0], groups[1]).encode()
-    raise replay.ReplayFailed("not a sound update", -1)
+def decoded(task: str, updates: Sequence[bytes]) -> bytes:
+    if task == "trace":
+        raise replay.ReplayFailed("not a sound update", -1)
+    return decode.answer(task, updates)

@@ -92,11 +92,11 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     """Updates that the decoder of today refuses; that of yesterday took them, and that of tomorrow may."""
     found = set[bytes]()
 
-    async def decode(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
-        for index, one in enumerate(groups[-1]):
+    async def decode(task: str, updates: Sequence[bytes]) -> bytes:
+        for index, one in enumerate(updates):
             if one in found:
                 raise replay.ReplayFailed("refused", index)
-        return await decode_here(task, groups)
+        return await decode_here(task, updates)
 
     monkeypatch.setattr(replay, "_run", decode)
     return found

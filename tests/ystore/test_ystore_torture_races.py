@@ -18,7 +18,7 @@ from support.ystore_decoding import decoded
 from support.ystore_disk import ForgetfulDisk, NoSync
 from support.ystore_ledger import Ledger, Writer, keys, number_of
 
-from ystore import BlobStore, Journal, MemoryBlobs, Store, StoreClosed, StoreError, pycrdt, replay
+from ystore import BlobStore, Journal, MemoryBlobs, Store, StoreClosed, StoreError, decode, replay
 from ystore import journal as journals
 from ystore.files import Files
 from ystore.testing import QUICK
@@ -38,10 +38,10 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
             raise StoreClosed("the journal is closed")
         return function(*args)
 
-    async def decode(task: str, groups: Sequence[Sequence[bytes]]) -> bytes:
+    async def decode(task: str, updates: Sequence[bytes]) -> bytes:
         for _ in range(steps.randint(1, 30)):
             await asyncio.sleep(0)
-        return decoded(task, groups)
+        return decoded(task, updates)
 
     monkeypatch.setattr(journals, "_in", step)
     monkeypatch.setattr(replay, "_run", decode)
@@ -173,7 +173,7 @@ class Race:
         for site in self.sites:
             shutil.rmtree(site.root)
             after = await self._updates(site, everything)
-            assert pycrdt.compare(pycrdt.squash(after), before[0]) == "", "the replay is another"
+            assert decode.compare(decode.squash(after), before[0]) == "", "the replay is another"
         self.figures["records twice in the history"] = self.twice
 
     async def _updates(self, site: Site, everything: Ledger) -> list[bytes]:
