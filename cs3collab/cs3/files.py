@@ -6,7 +6,8 @@ import asyncio
 import builtins
 import contextlib
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -100,6 +101,22 @@ class Files:
             if measured or len(content) == info.size:
                 return content
         raise Corrupt(f"the storage holds less of {ref} than it says", hint="restore an earlier version of the file")
+
+    @asynccontextmanager
+    async def reading(self, ref: Ref, *, max_bytes: int) -> AsyncIterator[tuple[FileInfo, AsyncIterator[bytes]]]:
+        """A file and its content a piece at a time, for what is too large to hold; the pieces are as long as ``info.size``.
+
+        Raises as `read` does, `Corrupt` also between pieces when more or less comes than the storage said.
+        """
+        info = await self.stat(ref)
+        if info.is_dir:
+            raise InvalidInput(f"{info.name} is a folder", hint="choose a file in it")
+        ticket = await transfer.initiate_download(self.session, api.InitiateFileDownloadRequest(ref=convert.to_ref(ref)))
+        try:
+            async with transfer.answered(self.session, ticket, max_bytes=max_bytes) as answer:
+                yield info, _exactly(info, transfer.pieces(answer))
+        except transfer.ShortBody as error:
+            raise _other_length(info) from error
 
     async def write(
         self,
@@ -243,6 +260,22 @@ class Files:
     async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
         ticket = await transfer.initiate_download(self.session, request)
         return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
+
+
+async def _exactly(info: FileInfo, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Raises `Corrupt` before a piece too much, and at an early end."""
+    left = info.size
+    async for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            break
+        yield piece
+    if left:
+        raise _other_length(info)
+
+
+def _other_length(info: FileInfo) -> Corrupt:
+    return Corrupt(f"{info.name} has another length than the storage says", hint="try again: it may have been saved meanwhile")
 
 
 def _space(space: Any) -> Space:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -169,10 +170,12 @@ async def initiate_download(session: Session, request: Any) -> Ticket:
     return Ticket(offer.download_endpoint, offer.token)
 
 
-async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[bytes, bool]:
-    """The body, and whether its length was announced and so has been checked.
+@asynccontextmanager
+async def answered(session: Session, ticket: Ticket, *, max_bytes: int) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The data endpoint's answer, whose body is yet to be read.
 
-    Raises `NotFound`, `Overloaded` past `max_bytes`, `ShortBody`, `StorageUnavailable` or `DeadlineExceeded`.
+    Raises `NotFound`, `Overloaded` past `max_bytes`, `ShortBody`, `StorageUnavailable` or `DeadlineExceeded`, also for what is
+    read inside.
     """
     headers = await _headers(session, ticket) | {"Accept-Encoding": "identity"}
     http = await session.gateway.http()
@@ -188,7 +191,7 @@ async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[by
             length = answer.content_length
             if length is not None and length > max_bytes:
                 raise too_large(length, max_bytes)
-            return await _body(answer, max_bytes), length is not None
+            yield answer
     except aiohttp.ClientConnectorError as error:
         raise _unreachable(ticket, error) from error
     except aiohttp.ClientPayloadError as error:
@@ -199,9 +202,20 @@ async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[by
         raise StorageUnavailable(f"download: the connection broke ({type(error).__name__})", hint="try again") from error
 
 
+async def fetch(session: Session, ticket: Ticket, *, max_bytes: int) -> tuple[bytes, bool]:
+    """The body, and whether its length was announced and so has been checked. Raises as `answered` does."""
+    async with answered(session, ticket, max_bytes=max_bytes) as answer:
+        return await _body(answer, max_bytes), answer.content_length is not None
+
+
+async def pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async for piece in answer.content.iter_chunked(_CHUNK_BYTES):
+        yield piece
+
+
 async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     body = io.BytesIO()  # grows without copying, and gives its content away without copying
-    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+    async for chunk in pieces(answer):
         body.write(chunk)
         if body.tell() > max_bytes:
             raise too_large(body.tell(), max_bytes)

@@ -30,6 +30,7 @@ from cs3collab.errors import (
 )
 from cs3collab.jupyter import notebooks, paths
 from cs3collab.jupyter.checkpoints import CS3Checkpoints
+from cs3collab.jupyter.downloads import CS3FilesHandler
 from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encode_content, http_errors, kind, model, supposes
 from cs3collab.jupyter.paths import Home, VirtualFolder
 from cs3collab.jupyter.places import BATCH, Resolved, Spot
@@ -57,6 +58,7 @@ class CS3ContentsManager(AsyncContentsManager):
 
     max_file_bytes = Int(256 * MiB, config=True, help="Largest file opened or copied, in bytes.")
     max_upload_bytes = Int(1024 * MiB, config=True, help="Largest file uploaded in chunks, in bytes.")
+    max_download_bytes = Int(2**40, config=True, help="Largest file downloaded, in bytes; it is never held in memory.")
     max_copy_folder_bytes = Int(500 * MiB, config=True, help="Largest folder copied, in bytes.")
 
     def __init__(self, **kwargs: Any) -> None:
@@ -74,6 +76,10 @@ class CS3ContentsManager(AsyncContentsManager):
     @default("checkpoints_class")
     def _default_checkpoints_class(self) -> type[CS3Checkpoints]:
         return CS3Checkpoints
+
+    @default("files_handler_class")
+    def _default_files_handler_class(self) -> type[CS3FilesHandler]:
+        return CS3FilesHandler
 
     @default("files_handler_params")
     def _default_files_handler_params(self) -> dict[str, str]:

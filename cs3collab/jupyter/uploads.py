@@ -10,12 +10,10 @@ from typing import IO
 
 from cs3collab.errors import Conflict, InvalidInput, Overloaded
 
-IN_MEMORY = 8 * 2**20
-
 
 @dataclass(slots=True)
 class Upload:
-    """Bytes so far, on local disk past `IN_MEMORY`."""
+    """Bytes so far, on local disk. Not buffered, so that in the end they are read at one go without holding up others."""
 
     file: IO[bytes]
     size: int = 0
@@ -66,7 +64,7 @@ class Uploads:
         upload.size += len(content)
         upload.next_chunk += 1
         upload.touched = time.monotonic()
-        await asyncio.to_thread(upload.file.write, content)
+        await asyncio.to_thread(_write, upload.file, content)
         if chunk != -1:
             return upload.size
         try:
@@ -82,7 +80,7 @@ class Uploads:
             if time.monotonic() - idle.touched < self._idle_s:
                 raise Overloaded(f"{self._count} uploads are running", hint="wait until one of them is done")
             self._end(idle_path, idle)
-        upload = self._running[path] = Upload(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))  # noqa: SIM115
+        upload = self._running[path] = Upload(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
         return upload
 
     def _end(self, path: str, upload: Upload) -> None:
@@ -94,6 +92,12 @@ class Uploads:
 
 def _out_of_turn(path: str, chunk: int) -> Conflict:
     return Conflict(f"chunk {chunk} of {path} came out of turn", hint="upload the file again from the start")
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _content(file: IO[bytes]) -> bytes:

@@ -69,8 +69,7 @@ async def test_a_chunk_sent_twice_at_once_counts_once():
     assert await uploads.add("x", -1, b"") == b"123"
 
 
-async def test_uploads_past_the_memory_bound_are_whole(monkeypatch):
-    monkeypatch.setattr("cs3collab.jupyter.uploads.IN_MEMORY", 10)
-    uploads = Uploads(max_bytes=10**6)
-    await uploads.add("x", 1, b"a" * 1000)
-    assert await uploads.add("x", -1, b"b" * 1000) == b"a" * 1000 + b"b" * 1000
+async def test_uploads_of_many_megabytes_are_whole():
+    uploads = Uploads(max_bytes=10**8)
+    await uploads.add("x", 1, b"a" * 10**7)
+    assert await uploads.add("x", -1, b"b" * 10**7) == b"a" * 10**7 + b"b" * 10**7
