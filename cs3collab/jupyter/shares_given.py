@@ -22,6 +22,7 @@ from cs3collab.errors import (
     InvalidInput,
     NotAuthorized,
     NotFound,
+    PeerUnavailable,
     StorageUnavailable,
     Unsupported,
 )
@@ -97,10 +98,16 @@ class GivenShares:
             made = await self._make(session, new, known.info.id, grantee)
         except Unsupported as error:
             raise Unsupported(f"this site has no {KINDS[new.kind]}", hint="share in another way") from error
-        except (AlreadyExists, StorageUnavailable):  # v3 says INTERNAL
-            if (taken := await self._existing(session, known.info.id, grantee)) is None:
-                raise
-            return Taken(taken)
+        except (AlreadyExists, StorageUnavailable) as error:  # v3 says INTERNAL to a share that is there
+            taken = await self._existing(session, known.info.id, grantee)
+            if taken is not None:
+                return Taken(taken)
+            if isinstance(error, StorageUnavailable) and isinstance(grantee, User) and grantee.federated:
+                site = sharing.domain_of(grantee)
+                raise PeerUnavailable(
+                    f"the share could not be handed over to {site}: {error.message}", hint="try again later"
+                ) from error
+            raise
         return await self._one(made)
 
     async def change(self, id: str, change: ShareChange) -> Share:
