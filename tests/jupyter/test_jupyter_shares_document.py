@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -77,6 +79,19 @@ def test_the_bounds_of_lists_are_those_of_the_code() -> None:
     query, limit = (parameter["schema"] for parameter in DOCUMENT["paths"]["/people"]["get"]["parameters"])
     assert (query["maxLength"], limit["maximum"]) == (shares_model.MAX_QUERY, shares_model.MAX_FOUND)
     assert limit["default"] == shares_model.FOUND
+
+
+def test_the_page_names_each_route_and_its_example_can_be_sent() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "sharing.md").read_text(encoding="utf-8")
+    documented: dict[str, set[str]] = {}
+    for cell in re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE).*?) \|", page, re.MULTILINE):
+        *methods, route = re.findall(r"[\w/{}]+", re.sub(r"\?\w+=", "", cell))
+        documented.setdefault(route, set()).update(method.lower() for method in methods)
+    assert documented == {
+        name: {method for method in METHODS if method in vars(handler)} for name, handler in shares.ROUTES.items()
+    }
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert shares_json.parse(example.encode(), shares_json.NewShare).kind == "federated"
 
 
 def test_each_status_of_an_error_is_explained() -> None:

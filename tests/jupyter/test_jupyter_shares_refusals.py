@@ -133,6 +133,27 @@ async def test_a_storage_that_does_not_answer_is_504(tmp_path: Any, monkeypatch:
         assert (status, answer["error"], bool(answer["hint"])) == (504, "deadline_exceeded", True)
 
 
+async def test_a_search_that_the_browser_gives_up_is_given_up(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, given_up = asyncio.Event(), asyncio.Event()
+
+    async def silent(site: Any, caller: Any, request: Any) -> Any:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    monkeypatch.setitem(service.METHODS, "FindUsers", service.Method(silent))
+    async with site(tmp_path) as home, jupyter_server(home, "einstein", app="jupyter_server") as server:
+        asking = asyncio.create_task(Api(server).ok("GET", "people", q="marie"))
+        async with asyncio.timeout(15):  # the gateway's own deadline is 20 s
+            await asked.wait()
+            asking.cancel()
+            await given_up.wait()
+        assert (await ask(Api(server), "people?q="))[0] == 200
+        assert "Traceback" not in server.tail()
+
+
 async def test_a_server_whose_files_are_elsewhere_shares_nothing(home: Site) -> None:
     config = {
         "ServerApp": {"contents_manager_class": "jupyter_server.services.contents.largefilemanager.AsyncLargeFileManager"},
