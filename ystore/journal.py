@@ -21,10 +21,11 @@ T = TypeVar("T")
 class Journal:
     """The threads and the bound that all documents of a process share. Use one per process, on one event loop.
 
-    ``backlog`` is the number of bytes that may wait for the disk; past it `StoreOverloaded` is raised at once.
+    ``backlog`` is the number of bytes that may wait for the disk; past it `StoreOverloaded` is raised at once. ``threads`` is how
+    many documents are synced at once: of many a file system makes one commit.
     """
 
-    def __init__(self, *, files: Files | None = None, threads: int = 4, backlog: int = 64 * 2**20) -> None:
+    def __init__(self, *, files: Files | None = None, threads: int = 16, backlog: int = 64 * 2**20) -> None:
         self.files = files or Files()
         self.backlog = backlog
         self.waiting = 0
@@ -94,11 +95,12 @@ class LogFile:
     count: int
 
 
-@dataclass(slots=True)
-class _Waiting:
-    position: int
-    data: bytes
-    done: asyncio.Future[int]
+_Waiting = tuple[int, bytes, asyncio.Future[int]]
+"""Position, encoded record, and what is done when it is on disk."""
+
+
+def _size(batch: list[_Waiting]) -> int:
+    return sum(len(data) for _, data, _ in batch)
 
 
 class Log:
@@ -129,7 +131,7 @@ class Log:
         self._journal.take(len(data))
         self._given += 1
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Waiting(self._given, data, done))
+        self._pending.append((self._given, data, done))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
         return done
@@ -181,23 +183,23 @@ class Log:
     def _acknowledge(self, batch: list[_Waiting]) -> None:
         file = self.file
         assert file is not None
-        size, last = sum(len(w.data) for w in batch), batch[-1].position
+        size, last = _size(batch), batch[-1][0]
         self.file = LogFile(file.path, file.first, last, file.size + size, file.count + len(batch))
         self.position = last
         self._journal.give(size)
-        for waiting in batch:
-            if not waiting.done.done():
-                waiting.done.set_result(waiting.position)
+        for position, _, done in batch:
+            if not done.done():
+                done.set_result(position)
 
     def _write(self, batch: list[_Waiting]) -> None:
         """In a thread; `drain` before touching what it touches."""
         files = self._journal.files
         if self._fd is None:
-            first = batch[0].position
+            first = batch[0][0]
             path = self._name(first)
             self.file = LogFile(path, first, first - 1, 0, 0)
             self._fd = files.create(path)
-        data = b"".join(w.data for w in batch)
+        data = b"".join([data for _, data, _ in batch])
         hit("journal.write.before")
         torn_at = len(data) // 2 if failpoints.hook else 0
         files.write(self._fd, data[:torn_at])
@@ -219,15 +221,15 @@ class Log:
             cut = False
         batch += self._pending
         self._pending = []
-        self._given = self.position if cut else batch[-1].position
+        self._given = self.position if cut else batch[-1][0]
         file, self.file = self.file, None
         if file is not None and file.count:
             self._retired(file)
-        self._journal.give(sum(len(w.data) for w in batch))
+        self._journal.give(_size(batch))
         refusal = f"the update could not be made durable: {error}"
-        for waiting in batch:
-            if not waiting.done.done():
-                waiting.done.set_exception(StoreUnavailable(refusal, hint="free or repair the disk; then it goes on by itself"))
+        for _, _, done in batch:
+            if not done.done():
+                done.set_exception(StoreUnavailable(refusal, hint="free or repair the disk; then it goes on by itself"))
 
     def _abandon(self) -> bool:
         files, fd, self._fd = self._journal.files, self._fd, None

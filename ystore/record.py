@@ -23,6 +23,8 @@ import google_crc32c
 
 MAGIC = b"YsR\x01"
 _HEAD = struct.Struct("<4sIIQdHH")
+_BODY = struct.Struct("<IQdHH")
+"""What of it the CRC is of."""
 _CHECKED_FROM = 8
 MAX_UPDATE = 2**32 - 2**17
 """Bytes; the length field has 32 bits."""
@@ -54,18 +56,23 @@ class Scan:
 
 def encode(record: Record) -> bytes:
     """Raises ValueError for what the frame cannot hold."""
-    author = record.author.encode()
-    if len(author) > 0xFFFF:
+    return frame(record.position, record.author, record.at, record.update)
+
+
+def frame(position: int, author: str, at: float, update: bytes) -> bytes:
+    """The bytes of such a record. Raises ValueError for what they cannot hold."""
+    name = author.encode()
+    if len(name) > 0xFFFF:
         raise ValueError("author is longer than 65535 bytes")
-    if not 0 < record.position < 2**63:
-        raise ValueError(f"not a position: {record.position}")
-    if len(record.update) > MAX_UPDATE:
+    if not 0 < position < 2**63:
+        raise ValueError(f"not a position: {position}")
+    if len(update) > MAX_UPDATE:
         raise ValueError("update is longer than 4 GiB")
-    if not math.isfinite(record.at):
+    if not math.isfinite(at):
         raise ValueError("time is not a finite number")
-    head = _HEAD.pack(MAGIC, 0, len(author) + len(record.update), record.position, record.at, len(author), 0)
-    body = b"".join((head[_CHECKED_FROM:], author, record.update))
-    return b"".join((MAGIC, google_crc32c.value(body).to_bytes(4, "little"), body))
+    body = b"".join((_BODY.pack(len(name) + len(update), position, at, len(name), 0), name, update))
+    crc: int = google_crc32c.value(body)
+    return MAGIC + crc.to_bytes(4, "little") + body
 
 
 def size(record: Record) -> int:

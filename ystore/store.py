@@ -198,9 +198,8 @@ class Store:
                 "the history is being replaced", hint="an update belongs to one lineage: ask for the new one"
             )
         current = self._contents.log
-        encoded = records.encode(Record(current.next, author, _now() if at is None else at, update))
-        done = current.submit(encoded)
-        position = await done
+        framed = records.frame(current.next, author, _now() if at is None else at, update)
+        position = await current.submit(framed)
         self._stir()
         return position
 
@@ -438,7 +437,7 @@ class Store:
 
 def _now() -> float:
     """Milliseconds are more than people ask for, and what is below them does not compress."""
-    return round(time.time(), 3)
+    return round(time.time() * 1000) / 1000
 
 
 async def _held(journal: Journal, root: Path, *, alone: bool) -> Contents:
