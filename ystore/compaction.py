@@ -119,7 +119,7 @@ class Compaction:
     async def _attempt(self, ends: _Ends) -> bool:
         """False if somebody named a version meanwhile that it would have dropped."""
         contents = self._contents
-        wishes = self._wishes()
+        wishes = contents.place.manifest.wanted
         async with contents.lock:
             await contents.seal()
             before = [info for info in contents.sealed if not info.is_segment or info.last < ends.content]
@@ -135,17 +135,10 @@ class Compaction:
         last = max(info.last for info in plan.live)
         states = [content if info.last == last else await self._state(info.last) for info in to_keep]
         async with contents.lock:
-            if any(wish.position < begin for wish in self._wishes().keys() - wishes.keys()):
+            if any(wish.position < begin for wish in contents.place.manifest.wanted.keys() - wishes.keys()):
                 return False
             await self._replace(plan, content, list(zip(to_keep, states, strict=True)))
         return True
-
-    def _wishes(self) -> dict[Mark, str]:
-        """Records whose state must stay loadable, with the name it is kept for."""
-        manifest = self._contents.place.manifest
-        named = {Mark(n.position, n.at, ""): n.name for n in manifest.names if n.name}
-        base = manifest.base
-        return {Mark(base.position, base.at, ""): "", **named} if base else named
 
     async def _state(self, position: int) -> bytes:
         return await snapshot.verified(await self._contents.at(position))
@@ -189,7 +182,7 @@ class Compaction:
         for info, state in states:
             await contents.put(info, state)
             await disk(hit, "compact.horizon.after" if info.kind == segment.HORIZON else "compact.pin.after")
-        left = [info for info in segment.history(plan.before) if info not in plan.dropped]
+        left = [info for info in contents.history() if info in plan.before and info not in plan.dropped]
         tail = {info.name for info in plan.live if info.is_segment}
         merges = {
             place.new_name(group[0].first) + segment.SEGMENT: group
@@ -216,7 +209,7 @@ class Compaction:
         """What no snapshot can stand for grows as records, in few segments."""
         contents = self._contents
         async with contents.lock:
-            rest = [info for info in segment.history(contents.sealed) if info.first >= end]
+            rest = [info for info in contents.history() if info.first >= end]
             for group in snapshot.groups(rest, {info.name for info in rest}, snapshot.limits(self._retention)):
                 name = contents.place.new_name(group[0].first) + segment.SEGMENT
                 contents.sealed.append(await contents.journal.disk(self._merge, name, group))
@@ -224,19 +217,21 @@ class Compaction:
             await self._drop()
 
     def _merge(self, name: str, group: list[Info]) -> Info:
-        """Blocking."""
-        place = self._contents.place
+        """Blocking. Stands for copies of its parts, too."""
+        contents, place = self._contents, self._contents.place
         by_position = {record.position: record for info in group for record in place.read_segment(info)}
-        found = [by_position[position] for position in sorted(by_position)]
+        first = {contents.doubles.get(position, position): position for position in sorted(by_position, reverse=True)}
+        found = [by_position[position] for position in sorted(first.values())]
+        whole = [i for i in contents.sealed if i.name in contents.copies and set(found).issuperset(place.read_segment(i))]
         sealed = max((info.sealed for info in group if info.sealed is not None), default=None)
-        info, packed = pack_segment(name, place.manifest.lineage, found, snapshot.covered_by(group), sealed)
+        info, packed = pack_segment(name, place.manifest.lineage, found, snapshot.covered_by([*group, *whole]), sealed)
         place.put(info, packed)
         return info
 
     async def _drop(self) -> None:
         """What was replaced, and states that nobody wants kept any more. Hold the contents' lock."""
         contents, disk = self._contents, self._contents.journal.disk
-        wanted = {wish[:2] for wish in self._wishes()}
+        wanted = {wish[:2] for wish in contents.place.manifest.wanted}
         needless = segment.replaced(contents.sealed)
         for pin in sorted((i for i in contents.sealed if i.kind == segment.PIN), key=lambda i: i.name):
             if (pin.last, pin.at) in wanted:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from ystore import history, segment
+from ystore import covers, history, segment
 from ystore.directory import Directory
-from ystore.errors import PositionGone, StoreCorrupt
+from ystore.errors import PositionGone, StoreCorrupt, StoreError
 from ystore.history import Mark, Named, Version
 from ystore.journal import Journal, Log, LogFile, finished
 from ystore.record import Record
 from ystore.segment import Info
-from ystore.snapshot import Item
+from ystore.snapshot import Item, verified
 
 T = TypeVar("T")
 File = Info | LogFile
@@ -33,8 +33,10 @@ class Contents:
         self.journal = journal
         self.logs: list[LogFile] = []
         self.sealed: list[Info] = []
-        self._copies: set[str] = set()
-        """Segments of which every record is in others, too: a reader of records leaves them out."""
+        self.copies: set[str] = set()
+        """Segments of which every record is in others, too, at the same position: for history they are not there."""
+        self.doubles: dict[int, int] = {}
+        """Positions of single records of that kind, and where they are kept."""
         self._ahead: tuple[tuple[list[Info], list[LogFile]], list[Item]] | None = None
         """What `now` is, as long as these are the files it is made of."""
         self.lock = asyncio.Lock()
@@ -66,9 +68,6 @@ class Contents:
     async def settle(self, last: int) -> None:
         """After a split brain two writers gave out the same positions: the shorter branch gets new ones. Before any append."""
         past = segment.history(self.sealed)
-        if any(info.first <= file.last and file.first <= info.last for file in self.logs for info in past):
-            await self.seal()  # what a crash left of a branch
-        past = segment.history(self.sealed)
         if any(f.first <= self.horizon or any(f.first <= i.last and i.first <= f.last for i in past) for f in self.logs):
             await self.seal()
         divergent = segment.divergent(self.sealed)
@@ -76,7 +75,7 @@ class Contents:
         for info in divergent:
             moved = await self.journal.disk(self.place.renumber, info, last, kept)
             if moved is None:
-                self._copies.add(info.name)
+                self.copies.add(info.name)
                 continue
             self.sealed = [i for i in self.sealed if i.name != info.name] + [moved]
             self.place.report.notes.append(
@@ -84,6 +83,23 @@ class Contents:
             )
             last = moved.last
         self.log = self._begin(last)
+        branches = self._branches()
+        if branches:
+            await self.journal.disk(self._find_doubles, branches)
+
+    def _branches(self) -> list[list[Info]]:
+        """Segments that stand for the same one: two writers rewrote it, and its records are in each of them."""
+        past = self.history()
+        return [[past[n] for n in numbers] for numbers in covers.meeting([info.covers for info in past])]
+
+    def _find_doubles(self, branches: list[list[Info]]) -> None:
+        """Blocking."""
+        to: dict[tuple[int, float], int] = {}
+        for infos in branches:
+            found = history.doubles(self.place.read_segment(info) for info in infos)
+            self.doubles |= {record.position: position for record, position in found.items()}
+            to |= {(record.position, record.at): position for record, position in found.items()}
+        self.place.move_names(to)
 
     async def find_names(self) -> None:
         """Names of versions that were lost with a manifest, or whose records another writer moved."""
@@ -96,9 +112,33 @@ class Contents:
             to = await self.fold(lambda marks: history.strayed(names, marks))
             await self.journal.disk(place.move_names, to)
 
+    async def keep_wanted(self) -> None:
+        """Named states, and that of the base, which another writer let go behind its horizon: as long as we have them."""
+        there = {(info.last, info.at) for info in self.sealed if info.is_kept}
+        async with self.lock:
+            for mark, label in sorted(self.place.manifest.wanted.items()):
+                if mark.position < self.horizon and mark[:2] not in there:
+                    await self._keep(mark, label)
+
+    async def _keep(self, mark: Mark, label: str) -> None:
+        """Hold `lock`."""
+        found = segment.behind(self.sealed, mark.position)
+        items = await self.journal.disk(self.items, found, []) if found else []
+        items = [item for item in items if item.record is None or item.record.position <= mark.position]
+        if not items or (last := items[-1].record) is None or (last.position, last.at) != mark[:2]:
+            return
+        try:
+            state = await verified(items)
+        except StoreError as error:
+            self.place.report.notes.append(f"the version at position {mark.position} could not be kept: {error}")
+            return
+        name = self.place.new_name(mark.position) + segment.PIN
+        pin = Info(name, self.place.manifest.lineage, mark.position, mark.position, 1, at=mark.at, label=label)
+        await self.put(pin, state)
+
     def clear(self) -> None:
         """The lineage ended."""
-        self.logs, self.sealed, self.log = [], [], self._begin(0)
+        self.logs, self.sealed, self.doubles, self.log = [], [], {}, self._begin(0)
 
     def files(self) -> list[LogFile]:
         """Log files with their durable part, the one being written last."""
@@ -107,8 +147,11 @@ class Contents:
 
     def past(self) -> list[File]:
         """What holds the records that are still there, by position."""
-        segments = (info for info in segment.history(self.sealed) if info.name not in self._copies)
-        return sorted([*segments, *self.files()], key=lambda file: file.first)
+        return sorted([*self.history(), *self.files()], key=lambda file: file.first)
+
+    def history(self) -> list[Info]:
+        """The segments of `past`."""
+        return [info for info in segment.history(self.sealed) if info.name not in self.copies]
 
     @property
     def horizon(self) -> int:
@@ -151,7 +194,7 @@ class Contents:
                 return [], after
             file = min(found, key=lambda f: f.first)
             batch = await self.journal.disk(self._read, file)
-        return [record for record in batch if record.position > after], file.last
+        return [r for r in batch if r.position > after and r.position not in self.doubles], file.last
 
     def _read(self, file: File) -> list[Record]:
         return list(self.place.read_log(file) if isinstance(file, LogFile) else self.place.read_segment(file))
@@ -161,12 +204,14 @@ class Contents:
         async with self.lock:
             return await self.journal.disk(lambda: work(self._marks(self.past(), self.horizon)))
 
-    def _marks(self, files: Iterable[File], after: int) -> Iterator[Mark]:
+    def _marks(self, files: Iterable[File], after: int, wanted: Collection[int] | None = None) -> Iterator[Mark]:
+        """Past `after`, without doubles, or those at `wanted` positions. Blocking."""
         for file in files:
             for mark in self.place.outline(file):
                 if mark.position > after:
                     after = mark.position
-                    yield mark
+                    if after not in self.doubles if wanted is None else after in wanted:
+                        yield mark
 
     async def versions(self, names: Iterable[Named], gap_s: float, span_s: float) -> list[Version]:
         """Those of which the state can be loaded."""
@@ -199,7 +244,9 @@ class Contents:
         """Times of the records at these positions, of those that are there or whose state is kept."""
         wanted = frozenset(positions)
         kept = {info.last: info.at for info in self.sealed if info.is_kept}
-        return kept | await self.fold(lambda marks: {m.position: m.at for m in marks if m.position in wanted})
+        async with self.lock:
+            marks = await self.journal.disk(lambda: list(self._marks(self.past(), self.horizon, wanted)))
+        return kept | {mark.position: mark.at for mark in marks}
 
     async def position_at(self, at: float) -> int:
         """The last position of which no record up to it is later than `at`; 0 if there is none, or none is left."""

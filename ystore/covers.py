@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Run = tuple[int, int]
@@ -56,6 +56,39 @@ def union(several: Iterable[Covers]) -> Covers:
         for writer, runs in covers.runs.items():
             numbers.setdefault(writer, []).extend(runs)
     return Covers({writer: _joined(runs) for writer, runs in numbers.items()}, frozenset(others))
+
+
+def meeting(several: Sequence[Covers]) -> list[list[int]]:
+    """Which of these have an object in common, also by way of a third: their numbers, in groups of two or more."""
+    found: dict[str, list[tuple[Run, int]]] = {}
+    for number, covers in enumerate(several):
+        for writer, runs in covers.runs.items():
+            found.setdefault(writer, []).extend((run, number) for run in runs)
+        for name in covers.others:
+            found.setdefault(f"/{name}", []).append(((0, 0), number))
+    group = list(range(len(several)))
+    for meant in found.values():
+        meant.sort()
+        (_, end), owner = meant[0]
+        for (first, last), number in meant[1:]:
+            if first <= end:
+                _join(group, owner, number)
+            if last > end:
+                end, owner = last, number
+    together: dict[int, list[int]] = {}
+    for number in range(len(several)):
+        together.setdefault(_root(group, number), []).append(number)
+    return [numbers for numbers in together.values() if len(numbers) > 1]
+
+
+def _root(group: list[int], number: int) -> int:
+    while group[number] != number:
+        number = group[number]
+    return number
+
+
+def _join(group: list[int], one: int, two: int) -> None:
+    group[_root(group, two)] = _root(group, one)
 
 
 def to_json(covers: Covers) -> dict[str, object]:

@@ -328,14 +328,15 @@ class Directory:
         """Gives records of a segment new positions after `after`: those they have were also given out by another writer.
 
         None if all its records are in `kept` as well, as in what was left of a segment that came back whole. Where only some
-        are, all move: an object may stand for another only if it has all of it, and an update may be there twice.
+        are, all move: an object may stand for another only if it has all of it.
         """
         old = list(self.read_segment(info))
         there = {r for other in kept if other.first <= info.last for r in self.read_segment(other)}
         if there.issuperset(old):
             return None
         found = [replace(r, position=after + n) for n, r in enumerate(old, 1)]
-        self.move_names({(was.position, was.at): now.position for was, now in zip(old, found, strict=True)})
+        to = {(was.position, was.at): now.position for was, now in zip(old, found, strict=True) if was not in there}
+        self.move_names(to)
         name = self.new_name(after + 1) + segment.SEGMENT
         moved, packed = pack_segment(name, self.manifest.lineage, found, covered_by([info]), info.sealed)
         self.put(moved, packed)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from ystore.record import Record
+
 DAY_S = 86400.0
 MAX_NAME = 200
 """Characters in the name of a version."""
@@ -78,6 +80,12 @@ def merged(*groups: Iterable[Named]) -> tuple[Named, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
+def given_way(ours: Iterable[Named], united: Iterable[Named]) -> list[tuple[Named, Named]]:
+    """Our names of records that another writer named otherwise, and later, with those that count now."""
+    now = {(named.position, named.at): named for named in united}
+    return [(n, other) for n in ours if n.name and (other := now[n.position, n.at]).name and other.name != n.name]
+
+
 def moved(names: Iterable[Named], to: Mapping[tuple[int, float], int]) -> tuple[Named, ...]:
     """The names after records were given new positions: `to` has them by old position and time."""
     return merged(replace(n, position=to.get((n.position, n.at), n.position)) for n in names)
@@ -101,6 +109,26 @@ def strayed(names: Iterable[Named], marks: Iterable[Mark]) -> dict[tuple[int, fl
                     lost.discard((position, mark.at))
             lost.discard(mark[:2])
     return to
+
+
+def doubles(segments: Iterable[Iterable[Record]]) -> dict[Record, int]:
+    """Records that are in an earlier one of these, too, with the same time, author and bytes: and at which position.
+
+    Two writers rewrote one segment without knowing of each other. What is twice in one segment was written twice.
+    """
+    seen: dict[tuple[float, str, bytes], list[int]] = {}
+    found = {}
+    for records in segments:
+        own = Counter[tuple[float, str, bytes]]()
+        for record in records:
+            key = record.at, record.author, record.update
+            there, number = seen.setdefault(key, []), own[key]
+            own[key] += 1
+            if number < len(there):
+                found[record] = there[number]
+            else:
+                there.append(record.position)
+    return found
 
 
 def checked_name(name: str) -> str:

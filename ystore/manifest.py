@@ -11,7 +11,7 @@ import google_crc32c
 
 from ystore import history
 from ystore.errors import StoreCorrupt, StoreNewer
-from ystore.history import Base, Named
+from ystore.history import Base, Mark, Named
 
 FORMAT = 2
 
@@ -35,6 +35,12 @@ class Manifest:
     def prefix(self) -> str:
         """Under which the blobs of this lineage are, the newest lineage last."""
         return f"{self.generation:08x}-{self.lineage}/"
+
+    @property
+    def wanted(self) -> dict[Mark, str]:
+        """Records whose state must stay loadable, with the name it is kept for."""
+        named = {Mark(n.position, n.at, ""): n.name for n in self.names if n.name}
+        return {Mark(self.base.position, self.base.at, ""): "", **named} if self.base else named
 
     def noted(self, meta: Mapping[str, str]) -> Manifest:
         return replace(self, meta=dict(meta), revision=self.revision + 1)

@@ -283,6 +283,21 @@ def state_at(infos: Iterable[Info], position: int) -> list[Info] | None:
     return live([*states, *(i for i in past if i.last <= position)]) + [i for i in past if i.first <= position < i.last]
 
 
+def behind(infos: Iterable[Info], position: int) -> list[Info] | None:
+    """What has the state at `position`, which is behind the horizon, if all of it is still here: another writer let it go."""
+    infos = list(infos)
+    begin = max((i for i in infos if i.kind == HORIZON and i.last <= position), key=lambda i: i.last, default=None)
+    gone = cover.union(i.covers for i in infos if i.is_segment or i is begin)
+    reached, found = (begin.last, [begin]) if begin else (0, [])
+    for info in sorted((i for i in infos if i.is_segment and i.name not in gone), key=lambda i: (i.first, i.name)):
+        if reached < info.last and info.first <= position:
+            if info.first > reached + 1:
+                return None
+            reached = info.last
+            found.append(info)
+    return found if reached >= position else None
+
+
 def _is_displaced(state: Info, past: Iterable[Info]) -> bool:
     """Records in it were given later positions."""
     return any(i.first > state.last and i.covers.meets(state.covers) for i in past)

@@ -112,7 +112,10 @@ class Shipper:
             if found.lineage == mine.lineage:
                 named.append(found.names)
                 mine = max(mine, found, key=lambda m: m.revision)
-        return mine.above(floor).knowing(history.merged(*named))
+        united = mine.above(floor).knowing(history.merged(*named))
+        for ours, theirs in history.given_way(named[0], united.names):
+            self._place.report.notes.append(f"position {ours.position} has the name {theirs.name!r} now, not {ours.name!r}")
+        return united
 
     async def _complete(self, names: list[str]) -> None:
         place, prefix = self._place, self._place.manifest.prefix

@@ -140,6 +140,7 @@ class Store:
                 self._shipper.forget()
         await self._contents.settle(max(last, place.manifest.floor))
         await self._contents.find_names()
+        await self._contents.keep_wanted()
         for note in place.report.notes:
             log.warning("%s: %s", place.root.name, note)
         self._keeping = asyncio.create_task(self._keep())
@@ -238,8 +239,8 @@ class Store:
     async def versions(self, gap_s: float = 600.0, span_s: float = 3600.0) -> list[Version]:
         """What can be loaded and is worth a line in a list, by position: named versions, and automatic ones.
 
-        An automatic one ends where nobody edited for `gap_s` seconds, after `span_s` seconds without such a pause, and where the
-        day (UTC) changes; the horizon is one, too.
+        An automatic one ends where nobody edited for `gap_s` seconds, after `span_s` seconds without such a pause, and where
+        the day (UTC) changes; the horizon is one, too.
         """
         self._check()
         return await self._contents.versions(self._place.manifest.names, gap_s, span_s)
