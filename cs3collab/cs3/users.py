@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from cs3.identity.group.v1beta1 import group_api_pb2 as group_api
 from cs3.identity.group.v1beta1 import resources_pb2 as group_types
@@ -13,35 +14,46 @@ from cs3collab.cs3 import convert
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group
-from cs3collab.errors import StorageUnavailable
 from cs3collab.types import User
 
-_old_filters: WeakSet[Gateway] = WeakSet()
-"""Gateways that were seen to want the older filter."""
+
+class Filter(enum.Enum):
+    """What ``FindUsers`` takes: a list of filters, or a string, as until September 2025 and still on Reva v2.27."""
+
+    NEW = "new"
+    OLD = "old"
+
+
+_filters: WeakKeyDictionary[Gateway, Filter] = WeakKeyDictionary()
+"""What is known of a gateway."""
 
 
 async def find_users(session: Session, query: str) -> list[User]:
     """Users whose name, display name or mail contains `query`; gateways want three characters or more."""
+    if _filters.get(session.gateway) is not Filter.OLD:
+        if found := await _find(session, query):
+            _filters[session.gateway] = Filter.NEW
+            return found
+        if await _takes_new_filters(session):
+            return []
+    # a message that has a string where the older request has its filter: on the wire the two are the same
+    response = await session.call("FindUsers", api.GetUserByClaimRequest(claim=query))
+    return [convert.from_user(user) for user in response.users]
+
+
+async def _find(session: Session, query: str) -> list[User]:
     request = api.FindUsersRequest(skip_fetching_user_groups=True)
     request.filters.add(type=api.Filter.TYPE_QUERY, query=query)
-    old = session.gateway in _old_filters
-    if not old:
-        users = (await session.call("FindUsers", request)).users
-        if users:
-            return [convert.from_user(user) for user in users]
-    # Until September 2025 the filter was a string, which Reva v2.27 still wants and a newer gateway may refuse: this message
-    # has a string in the same place, and it is what gRPC sends
-    try:
-        users = (await session.call("FindUsers", api.GetUserByClaimRequest(claim=query))).users
-    except StorageUnavailable:
-        if old:
-            raise
-        return []
-    wanted = query.casefold()
-    found = [u for u in users if any(wanted in text.casefold() for text in (u.username, u.display_name, u.mail))]
-    if found:
-        _old_filters.add(session.gateway)
-    return [convert.from_user(user) for user in found]
+    return [convert.from_user(user) for user in (await session.call("FindUsers", request)).users]
+
+
+async def _takes_new_filters(session: Session) -> bool:
+    """Asked once of a gateway that found nobody: does it find this user? One that reads the older request never does."""
+    if session.gateway not in _filters:
+        me = await session.whoami()
+        old = bool(me.username) and not me.federated and not await _find(session, me.username)
+        _filters[session.gateway] = Filter.OLD if old else Filter.NEW
+    return _filters[session.gateway] is Filter.NEW
 
 
 async def get_user(session: Session, user: User) -> User:

@@ -13,7 +13,7 @@ from cs3collab.cs3.auth import OCMShareToken, shared_resource, shared_role
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotAuthorized, NotFound
+from cs3collab.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotAuthorized, NotFound, Unavailable
 from cs3collab.types import Ref, Role, User, Written
 
 
@@ -208,3 +208,78 @@ async def test_a_removed_share_opens_nothing_any_more(mesh: tuple[Site, Site]) -
 async def test_a_share_nobody_sent_is_not_found(running: Site) -> None:
     with pytest.raises(NotFound):
         await shares.received_ocm_share(await running.session("marie"), "no-such-share")
+
+
+async def test_the_end_of_a_share_is_kept_moved_and_taken_away(running: Site) -> None:
+    giver, taker = await running.session("einstein"), await running.session("marie")
+    info = await running.put("einstein", "f", b"x")
+    share = await shares.create_share(giver, Ref.of(info.id), taker.user, Role.VIEWER, expires_at=4e9)
+    assert (share.expires_at, share.mtime > 0, share.owner) == (4e9, True, share.creator)
+    assert (await shares.received_share(taker, share.id)).expires_at == 4e9
+    moved = await shares.update_share(giver, share, Role.VIEWER, expires_at=4.1e9)
+    assert (moved.expires_at, moved.role) == (4.1e9, Role.VIEWER)
+    same = await shares.update_share(giver, moved, Role.EDITOR)
+    assert (same.expires_at, same.role) == (4.1e9, Role.EDITOR)
+    assert (await shares.update_share(giver, same, Role.EDITOR, expires_at=None)).expires_at is None
+    assert await shares.get_share(giver, share.id) == (await shares.list_shares(giver))[0]
+
+
+async def test_a_share_is_rejected_and_accepted_later(running: Site) -> None:
+    giver, taker = await running.session("einstein"), await running.session("marie")
+    info = await running.put("einstein", "f", b"x")
+    share = await shares.create_share(giver, Ref.of(info.id), taker.user, Role.VIEWER)
+    await shares.set_share_state(taker, share.id, shares.State.REJECTED)
+    assert (await shares.received_share(taker, share.id)).state is shares.State.REJECTED
+    await shares.accept_share(taker, share.id)
+    received = await shares.received_share(taker, share.id)
+    assert (received.state, received.creator) == (shares.State.ACCEPTED, share.creator)
+
+
+async def test_what_is_not_there_is_not_found(running: Site) -> None:
+    session = await running.session("einstein")
+    for ask in (shares.get_share, shares.received_share, shares.get_ocm_share, shares.received_ocm_share):
+        with pytest.raises(NotFound):
+            await ask(session, "no-such-share")
+    with pytest.raises(NotFound):
+        await shares.provider_info(session, "nowhere.example")
+
+
+async def test_shares_between_sites_end_and_are_replaced(mesh: tuple[Site, Site]) -> None:
+    a, b = mesh
+    guest = await acquainted(mesh)
+    giver, taker = await a.session("einstein"), await b.session("marie")
+    info = await a.put("einstein", "lab/x", b"x")
+    folder = await (await a.files("einstein")).stat(await a.ref("einstein", "lab"))
+    share = await shares.create_ocm_share(giver, folder.id, guest, Role.EDITOR, expires_at=4e9)
+    assert await shares.get_ocm_share(giver, share.id) == share
+    (received,) = await shares.list_received_ocm_shares(taker)
+    assert (received.expires_at, received.is_dir, received.creator) == (4e9, True, received.owner)
+    await shares.set_ocm_share_state(taker, received.id, shares.State.REJECTED)
+    assert (await shares.received_ocm_share(taker, received.id)).state is shares.State.REJECTED
+
+    replaced = await shares.update_share(giver, share, Role.EDITOR, expires_at=None)
+    assert (replaced.id != share.id, replaced.expires_at, replaced.role) == (True, None, Role.EDITOR)
+    assert await shares.update_share(giver, replaced, Role.EDITOR) is replaced
+    viewer = await shares.update_share(giver, replaced, Role.VIEWER)
+    assert [(share.id, share.role) for share in await shares.list_ocm_shares(giver, folder.id)] == [(viewer.id, Role.VIEWER)]
+    assert await shares.list_ocm_shares(giver, info.id) == []
+
+
+async def test_a_change_that_fails_half_way_says_that_the_access_is_ended(mesh: tuple[Site, Site]) -> None:
+    a, b = mesh
+    guest = await acquainted(mesh)
+    giver = await a.session("einstein")
+    info = await a.put("einstein", "f", b"x")
+    share = await shares.create_ocm_share(giver, info.id, guest, Role.EDITOR)
+    await b.gateway.stop()
+    with pytest.raises(Unavailable, match="ended") as caught:
+        await shares.update_share(giver, share, Role.VIEWER)
+    assert "again" in caught.value.hint
+    assert await shares.list_ocm_shares(giver) == []
+
+
+async def test_invitations_are_listed(running: Site) -> None:
+    session = await running.session("einstein")
+    made = await shares.generate_invite(session, "for marie")
+    assert await shares.list_invites(session) == [made]
+    assert await shares.list_invites(await running.session("marie")) == []

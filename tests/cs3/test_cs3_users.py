@@ -75,3 +75,10 @@ def test_what_is_no_address_is_said_at_once(address: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Gateway(address)
     assert "host:port" in caught.value.hint
+
+
+async def test_nobody_is_found_by_nonsense_and_the_gateway_stays_believed(running: Site) -> None:
+    session = await running.session("einstein")
+    assert await users.find_users(session, "zzzzzz") == []
+    assert [user.username for user in await users.find_users(session, "marie")] == ["marie"]
+    assert await users.find_users(session, "zzzzzz") == []
