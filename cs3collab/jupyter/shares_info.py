@@ -14,6 +14,7 @@ from cs3collab.errors import NotAuthorized, NotFound, Unsupported
 from cs3collab.jupyter import paths
 from cs3collab.jupyter.contents import LIVE_APP
 from cs3collab.jupyter.live import Live
+from cs3collab.jupyter.paths import OCMShare
 from cs3collab.jupyter.settings import CS3Settings
 from cs3collab.jupyter.shares_json import Checksum, FileLock, Info, Presence, Present
 from cs3collab.jupyter.shares_model import role_name
@@ -35,7 +36,7 @@ async def file_info(settings: CS3Settings, live: Live, directory: Directory, pat
     except NotFound as error:
         raise NotFound(f"no such file or folder: {spot.path}", hint="it may have been deleted, renamed or unshared") from error
     info = known.info
-    abroad = spot.home != (settings.site or (await settings.session()).user.idp)
+    abroad = isinstance(spot.place, OCMShare)
     owner = replace(known.owner, federated=abroad)
     holder = info.lock.holder if info.lock else None
     named = await directory.lookup([owner] if holder is None else [owner, holder])

@@ -159,7 +159,9 @@ async def _asked(session: Session, one: User | Group) -> Person | None:
     try:
         if isinstance(one, Group):
             return group_person(await users.get_group(session, one.opaque_id, one.idp))
-        return person(await users.get_user(session, one)) if one.opaque_id else None
+        # v3 leaves the idp of creators and grantees out, but wants it here
+        known = replace(one, idp=one.idp or session.user.idp)
+        return person(await users.get_user(session, known)) if one.opaque_id else None
     except NotAuthenticated:
         raise
     except CollabError:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from cs3collab.cs3 import shares
+from cs3collab.cs3 import shares, sharing
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import OCMReceived
@@ -87,7 +87,7 @@ class GotShares:
             self._directory.lookup([user for share in got for user in (_creator(share), _owner(share))]),
             self._looked_at(session, got, opened),
         )
-        site = self._settings.site or session.user.idp
+        site = self._settings.site or sharing.domain_of(session.user)
         described = []
         for share, there in zip(got, seen, strict=True):
             name = share.name if there.info is None else there.info.name or share.name

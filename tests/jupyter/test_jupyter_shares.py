@@ -144,6 +144,35 @@ async def test_the_end_of_a_share_is_set_moved_and_taken_away(world: World) -> N
     }
 
 
+async def test_shares_made_at_the_same_time(world: World) -> None:
+    """Reva looks whether there is one before it makes one: two may come of it, which can be ended like any other."""
+    await world.a.put("einstein", "race.txt", b"x")
+    marie = await world.einstein.person("marie", "user")
+    body = {"path": "race.txt", "kind": "user", "role": "viewer", "grantee": {"id": marie["id"], "idp": marie["idp"]}}
+    answers = await asyncio.gather(*(world.einstein("POST", "shares", body) for _ in range(5)))
+    listed = {share["id"] for share in (await world.einstein.ok("GET", "shares", path="race.txt"))["shares"]}
+    made = {answer["id"] for status, answer in answers if status == 201}
+    there = {answer["share"] for status, answer in answers if status == 409}
+    assert {status for status, _ in answers} <= {201, 409}
+    assert made == listed >= there
+    assert len(made) == 1 or not world.embedded
+    for share in made:
+        await world.einstein.ok("DELETE", f"shares/{share}")
+    assert (await world.einstein.ok("GET", "shares", path="race.txt"))["shares"] == []
+
+
+async def test_a_share_ends_by_itself(world: World) -> None:
+    if not world.embedded:
+        pytest.skip("Reva v2 without an event stream crashes when it lists a share that has expired")
+    await world.a.put("einstein", "brief.txt", b"x")
+    marie = await world.einstein.person("marie", "user")
+    made = await world.einstein.share("brief.txt", marie, expiration=time.time() + 2)
+    assert made["expiration"] is not None
+    async with asyncio.timeout(30):
+        while await world.marie.received("brief.txt"):  # noqa: ASYNC110 - storage tells nobody
+            await asyncio.sleep(0.2)
+
+
 async def test_a_share_is_rejected_and_taken_after_all(world: World) -> None:
     await world.a.put("einstein", "unwanted/x.txt", b"x")
     await world.einstein.share("unwanted", await world.einstein.person("marie", "user"), "editor")
@@ -284,7 +313,7 @@ async def test_who_may_not_share_is_told(world: World) -> None:
     assert await world.einstein.ok("GET", f"shares/{mine['id']}") == mine
 
 
-PERSON = {"id": "marie-id"}
+PERSON = {"id": "MARIE"}
 NONSENSE: list[tuple[str, str, Any, int, str]] = [
     ("POST", "shares", {"path": "e.txt", "kind": "user", "role": "viewer", "grantee": PERSON, "rloe": 1}, 400, "rloe"),
     ("POST", "shares", {"path": "e.txt", "kind": "user", "role": "owner", "grantee": PERSON}, 400, "role"),
@@ -297,7 +326,7 @@ NONSENSE: list[tuple[str, str, Any, int, str]] = [
         400,
         "expiration",
     ),
-    ("POST", "shares", {"path": "e.txt", "kind": "user", "role": "viewer", "grantee": {"id": "einstein-id"}}, 400, "yourself"),
+    ("POST", "shares", {"path": "e.txt", "kind": "user", "role": "viewer", "grantee": {"id": "EINSTEIN"}}, 400, "yourself"),
     ("POST", "shares", {"path": "e.txt", "kind": "user", "role": "viewer", "grantee": {"id": "nobody"}}, 404, "user"),
     (
         "POST",
@@ -343,8 +372,12 @@ NONSENSE: list[tuple[str, str, Any, int, str]] = [
 
 async def test_nonsense_is_refused_in_words(world: World) -> None:
     await world.a.put("einstein", "e.txt", b"x")
+    ids = {name.upper(): (await world.a.session(name)).user.opaque_id for name in ("einstein", "marie")}
     unlike = []
-    for method, path, body, status, word in NONSENSE:
+    for method, path, sent, status, word in NONSENSE:
+        body = sent
+        if isinstance(sent, dict) and "grantee" in sent:
+            body = sent | {"grantee": sent["grantee"] | {"id": ids.get(sent["grantee"]["id"], sent["grantee"]["id"])}}
         path, _, query = path.partition("?")
         fields = dict([query.split("=", 1)]) if query else {}
         code, answer = await world.einstein(method, path, body, **fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,27 @@ def test_each_status_of_an_error_is_explained() -> None:
         errors.DeadlineExceeded,
     ):
         assert f"{error.http_status}:" in text
+
+
+def test_each_schema_is_one_and_each_reference_leads_somewhere() -> None:
+    for schema in SCHEMAS.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for reference in references(DOCUMENT):
+        found: Any = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+    names = [item[method]["operationId"] for item in DOCUMENT["paths"].values() for method in METHODS if method in item]
+    assert len(names) == len(set(names))
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
 
 
 def test_the_document_would_notice_another_answer() -> None:

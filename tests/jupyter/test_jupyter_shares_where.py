@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.sites import share_local
+from support.sites import share_local, site, user
 
 from cs3collab.cs3 import shares
 from cs3collab.cs3.gateway import Gateway
+from cs3collab.jupyter.live import Live
 from cs3collab.jupyter.shares_given import GivenShares
-from cs3collab.jupyter.shares_info import MAX_PRESENT, presence
+from cs3collab.jupyter.shares_info import MAX_PRESENT, file_info, presence
 from cs3collab.jupyter.shares_json import Grantee, NewShare, Share
 from cs3collab.jupyter.shares_model import LISTED
 from cs3collab.jupyter.shares_people import AT_ONCE, Directory
@@ -101,6 +103,20 @@ async def test_a_list_asks_a_bounded_number_of_questions_at_once_and_each_name_o
     asked.clear()
     await api.listed(None, 20)
     assert asked.count("GetUser") == 0
+
+
+async def test_a_site_whose_idp_is_a_url_and_that_is_not_configured_has_its_domain(tmp_path: Any, manage: Any) -> None:
+    users = [replace(user(name), idp="https://a.example") for name in ("einstein", "marie")]
+    async with site(tmp_path, users=users) as home:
+        await home.put("einstein", "x.txt", b"x")
+        einstein, marie = manage(home, "einstein"), manage(home, "marie")
+        einstein.settings.site = marie.settings.site = ""
+        made = await given(einstein).create(NewShare("x.txt", "user", "viewer", MARIE))
+        assert isinstance(made, Share)
+        (received,) = (await got(marie).listed("", LISTED)).received
+        assert (received.site, received.kind, received.owner.idp) == ("a.example", "user", "https://a.example")
+        known = await file_info(einstein.settings, Live(einstein.settings), Directory(einstein.settings.session), "x.txt")
+        assert (known.site, known.may_share, known.owner.kind) == ("a.example", True, "user")
 
 
 # Who is present
