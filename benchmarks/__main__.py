@@ -70,7 +70,7 @@ async def _upload(ground: Ground, quick: bool) -> list[Row]:
 
 
 async def _compact(ground: Ground, quick: bool) -> list[Row]:
-    return await store_compact.measure(ground.folder / "compact", rounds=1 if quick else 4, seconds=2.0 if quick else 4.0)
+    return await store_compact.measure(ground.folder / "compact", rounds=1 if quick else 8, seconds=2.0)
 
 
 async def _worker(ground: Ground, quick: bool) -> list[Row]:

@@ -57,7 +57,10 @@ async def measure(folder: Path, rounds: int, number: int) -> list[Row]:
     ms = {name: median(values) for name, values in took.items()}
     one, all_rooms = ms["ystore 1"], ms[f"ystore {ROOMS}"]
     crowd = f"durable append, {ROOMS} writers of one document, for each edit (ms)"
-    rows = [Row(crowd, ms["crowd"], ms["raw crowd"], RAW, 1.25)]
+    rows = [
+        Row(crowd, ms["crowd"], ms["raw crowd"], RAW, 1.25),
+        Row(f"{RAW}, one writer (ms)", ms["raw 1"], ms["SQLiteYStore 1"], "SQLiteYStore, which syncs", 0.2),
+    ]
     for name, about, target in (
         ("raw", RAW, 1.25),
         ("SQLiteYStore", "SQLiteYStore, which syncs", 0.2),

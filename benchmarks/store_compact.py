@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
+from statistics import median
 
 from benchmarks import store_trace
 from benchmarks.results import Row, percentile
@@ -19,33 +23,46 @@ BEHIND = 64
 
 
 async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
-    """One person's edits at an even pace into a document of 500 kB; in turn alone, and while one compaction follows another."""
-    idle: list[float] = []
-    compacting: list[float] = []
+    """One person's edits at an even pace into a document of 500 kB; in turn alone, while one compaction follows another, and
+    while processes start that do nothing. Each figure is the median over rounds.
+    """
+    took: defaultdict[str, list[list[float]]] = defaultdict(list)
     doc = store_trace.large(DOCUMENT_BYTES)
     async with await Store.open(folder / "compacted") as store:
         await store.append(doc.get_update())
-        edits = iter(store_trace.updates(int(2 * rounds * seconds / EVERY_S) + 1, doc=doc))
+        edits = iter(store_trace.updates(int(3 * rounds * seconds / EVERY_S) + 1, doc=doc))
+        beside = {"nothing": None, "compaction": store.compact, "processes": _start_process}
         for _ in range(rounds):
-            idle += await _latencies(store, edits, seconds)
-            endless = asyncio.create_task(_compact(store))
-            compacting += await _latencies(store, edits, seconds)
-            endless.cancel()
-            await asyncio.gather(endless, return_exceptions=True)
-    return [
-        Row(
-            f"durable append while compacting, p{share * 100:.0f} (ms)", ours * 1000, alone * 1000, "the same when idle", target
-        )
-        for share, target in ((0.5, 1.5), (0.99, 1.5))
-        for ours, alone in [(percentile(compacting, share), percentile(idle, share))]
-    ]
+            for name, work in beside.items():
+                endless = asyncio.create_task(_repeat(store, work)) if work else None
+                took[name].append(await _latencies(store, edits, seconds))
+                if endless is not None:
+                    endless.cancel()
+                    await asyncio.gather(endless, return_exceptions=True)
+    rows = []
+    for peer, name in (
+        ("the same when idle", "nothing"),
+        ("the same while as many processes start that do nothing", "processes"),
+    ):
+        for share in (0.5, 0.99):
+            ours, against = (1000 * median(percentile(each, share) for each in took[side]) for side in ("compaction", name))
+            rows.append(Row(f"durable append while compacting, p{share * 100:.0f} (ms)", ours, against, peer, 1.5))
+    return rows
 
 
-async def _compact(store: Store) -> None:
-    for done in count():
-        while store.position < (done + 1) * BEHIND:  # noqa: ASYNC110 - the store has no event for it
+async def _start_process() -> None:
+    """The least that verifying a snapshot in a process of its own takes: one that loads pycrdt, at the same priority."""
+    program = "import os; os.nice(10); import pycrdt"
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-P", "-c", program], check=True)
+
+
+async def _repeat(store: Store, work: Callable[[], Awaitable[None]]) -> None:
+    """Whenever enough was edited."""
+    begin = store.position
+    for done in count(1):
+        while store.position < begin + done * BEHIND:  # noqa: ASYNC110 - the store has no event for it
             await asyncio.sleep(EVERY_S)
-        await store.compact()
+        await work()
 
 
 async def _latencies(store: Store, edits: Iterator[bytes], seconds: float) -> list[float]:
