@@ -15,8 +15,8 @@ import psutil
 
 from benchmarks.peer import Door
 from cs3collab.cs3.files import Files
-from cs3collab.demo.processes import DemoProcess
-from cs3collab.demo.world import World, free_ports, open_world
+from cs3collab.demo.processes import DemoProcess, free_ports
+from cs3collab.demo.world import World, open_world
 from cs3collab.errors import CollabError
 from cs3collab.types import Ref
 

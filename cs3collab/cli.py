@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -71,6 +72,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, the command's own code, 1 for an error it names, 2 for bad usage, 130 after Ctrl-C."""
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # children are programs of their own; else gRPC warns of each
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
     except (CollabError, StoreError) as error:

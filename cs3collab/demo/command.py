@@ -23,6 +23,7 @@ from cs3collab.errors import InvalidInput, NotANotebook
 from cs3collab.merge import notebook
 
 EXAMPLE = "muon-lifetime.ipynb"
+BUILT = Path(".reva", "revad-v2")
 PIPED_COLUMNS = 160
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
@@ -30,6 +31,14 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notebook", type=Path, metavar="PATH", help="share a copy of this notebook instead of the example")
     parser.add_argument("--check", action="store_true", help="without people: edit through all three, say what came of it")
+    parser.add_argument(
+        "--reva",
+        nargs="?",
+        type=Path,
+        const=BUILT,
+        metavar="REVAD",
+        help=f"use real Revas as storage, not embedded gateways; default: {BUILT}, from `make reva`",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write the result here as data too")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="keep everything here; default: a folder that goes away")
 
@@ -66,7 +75,8 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _demo(folder: Path, content: bytes, name: str, args: argparse.Namespace, stop: asyncio.Event) -> int:
-    async with open_world(folder, content, name, console.print) as world:
+    revad = None if args.reva is None else await asyncio.to_thread(args.reva.absolute)
+    async with open_world(folder, content, name, console.print, revad=revad) as world:
         if not args.check:
             _invite(world)
             await stop.wait()

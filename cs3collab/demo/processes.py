@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +22,18 @@ ASK_EVERY_S = 0.1
 class DemoProcess:
     """One program in a process group of its own, so that Ctrl-C reaches us alone and we end it in order."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        program: str = sys.executable,
+    ) -> None:
         self.name = name
         self.folder = folder
+        self._program = program
         self._command = command
         self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -41,7 +51,7 @@ class DemoProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._program,
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -100,3 +110,15 @@ class DemoProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now; all are held until all are chosen, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for held in sockets:
+            held.bind(("127.0.0.1", 0))
+        return [int(held.getsockname()[1]) for held in sockets]
+    finally:
+        for held in sockets:
+            held.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,8 @@ from cs3collab.cs3.auth import BasicToken
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.demo.processes import DemoProcess
+from cs3collab.demo.gateways import Account, start_gateways
+from cs3collab.demo.processes import DemoProcess, free_ports
 from cs3collab.errors import CollabError
 from cs3collab.relay.config import GatewayConfig, RelayConfig, ServeConfig, StoreConfig, dump
 from cs3collab.types import Ref, Role
@@ -96,8 +96,13 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, content: bytes, name: str, say: Any = print) -> AsyncIterator[World]:
-    """Starts everything in `folder`, shares `content` as `name`; ends everything on the way out. Raises `CollabError`."""
+async def open_world(
+    folder: Path, content: bytes, name: str, say: Any = print, *, revad: Path | None = None
+) -> AsyncIterator[World]:
+    """Starts everything in `folder`, shares `content` as `name`; ends everything on the way out. Raises `CollabError`.
+
+    `revad` is a Reva v2 to be the storage of both sites, instead of embedded gateways.
+    """
     people = [
         Person("einstein", "Albert Einstein", SITE_A, "owner", name),
         Person("marie", "Marie Curie", SITE_B, "editor", f"Shares/{name}"),
@@ -107,9 +112,10 @@ async def open_world(folder: Path, content: bytes, name: str, say: Any = print) 
     for site in (SITE_A, SITE_B):
         (folder / site).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        say("starting two sites: gateways and relays …")
+        say(f"starting two sites: {'gateways' if revad is None else 'Reva'} and relays …")
         processes: dict[str, DemoProcess] = {}
-        gateways = await _gateways(stack, folder, people, passwords, processes)
+        accounts = [Account(p.username, p.name, p.site, passwords[p.username]) for p in people]
+        gateways = await start_gateways(stack, folder, (SITE_A, SITE_B), accounts, processes, revad)
         relays = await _relays(stack, folder, gateways, processes)
         sites = {domain: DemoSite(domain, gateways[domain], relays[domain]) for domain in (SITE_A, SITE_B)}
         world = World(sites, [], name, passwords, processes)
@@ -120,39 +126,6 @@ async def open_world(folder: Path, content: bytes, name: str, say: Any = print) 
         labs = [await ready for ready in started]
         yield replace(world, labs=labs)
         say("stopping …")
-
-
-async def _gateways(
-    stack: AsyncExitStack, folder: Path, people: list[Person], passwords: dict[str, str], processes: dict[str, DemoProcess]
-) -> dict[str, str]:
-    mesh = folder / "mesh.json"
-    ports = dict(zip((SITE_A, SITE_B), free_ports(2), strict=True))
-    mesh.write_text(json.dumps({domain: {"gateway": f"127.0.0.1:{port}", "name": domain} for domain, port in ports.items()}))
-    for domain, port in ports.items():
-        home = folder / domain / "gateway"
-        home.mkdir(parents=True, exist_ok=True)
-        users = [
-            {
-                "id": {"opaque_id": person.username, "idp": domain},
-                "username": person.username,
-                "secret": passwords[person.username],
-                "display_name": person.name,
-                "mail": f"{person.username}@{domain}",
-            }
-            for person in people
-            if person.site == domain
-        ]
-        (home / "users.json").write_text(json.dumps(users))
-        (home / "users.json").chmod(0o600)
-        ready = home / "ready.json"
-        ready.unlink(missing_ok=True)
-        command = ["-m", "cs3collab", "gateway", "--root", str(home / "storage"), "--users", str(home / "users.json")]
-        command += ["--site", domain, "--port", str(port), "--http-port", "0", "--mesh", str(mesh), "--ready-file", str(ready)]
-        process = processes[f"gateway {domain}"] = DemoProcess(f"the gateway of {domain}", command, home)
-        stack.push_async_callback(process.stop)
-        await process.start()
-        await process.ready_file(ready)
-    return {domain: f"127.0.0.1:{port}" for domain, port in ports.items()}
 
 
 async def _relays(
@@ -193,8 +166,8 @@ async def _share(world: World, people: list[Person], content: bytes) -> None:
             async with world.session(person) as taker:
                 invite = await shares.generate_invite(giver)
                 await shares.forward_invite(taker, invite.token, owner.site)
-                known = {user.username: user for user in await shares.accepted_users(giver)}
-                recipient = known.get(person.username)
+                known = {user.display_name: user for user in await shares.accepted_users(giver)}
+                recipient = known.get(person.name)
                 if recipient is None:
                     raise CollabError(f"the invitation of {person.name} was not accepted")
                 role = Role.EDITOR if person.role == "editor" else Role.VIEWER
@@ -260,15 +233,3 @@ async def _answers(http: aiohttp.ClientSession, url: str) -> str | None:
             return url if answer.status == 200 else None
     except aiohttp.ClientError:
         return None
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all are held until all are chosen, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        return [int(held.getsockname()[1]) for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.notebooks import notebook
+from support.reva import REVADS
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -24,10 +25,14 @@ async def run_demo(*arguments: str) -> asyncio.subprocess.Process:
     )
 
 
-async def test_the_check_edits_a_notebook_of_ours_and_changes_nothing_else(tmp_path: Path) -> None:
+STORAGES = ((), pytest.param(("--reva", str(REVADS["v2"].binary)), marks=pytest.mark.reva))
+
+
+@pytest.mark.parametrize("storage", STORAGES, ids=["embedded", "reva"])
+async def test_the_check_edits_a_notebook_of_ours_and_changes_nothing_else(storage: tuple[str, ...], tmp_path: Path) -> None:
     mine, result = tmp_path / "mine.ipynb", tmp_path / "result.json"
     mine.write_bytes(notebook("a = 1", "b = 2"))
-    demo = await run_demo("--check", "--notebook", str(mine), "--json", str(result))
+    demo = await run_demo("--check", *storage, "--notebook", str(mine), "--json", str(result))
     output = (await demo.communicate())[0].decode()
     assert demo.returncode == 0, output
     said = json.loads(result.read_text())
@@ -39,6 +44,12 @@ async def test_the_check_edits_a_notebook_of_ours_and_changes_nothing_else(tmp_p
         assert hop in refused["detail"]
     assert said["etag"] in output
     assert mine.read_bytes() == notebook("a = 1", "b = 2")
+
+
+async def test_without_a_revad_it_is_said_how_to_get_one(tmp_path: Path) -> None:
+    demo = await run_demo("--reva", str(tmp_path / "revad"))
+    output = (await demo.communicate())[0].decode()
+    assert (demo.returncode, "make reva" in output, "Traceback" in output) == (1, True, False)
 
 
 async def test_ctrl_c_stops_everything(tmp_path: Path) -> None:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -21,12 +19,14 @@ from typing import Any, Final
 
 import jwt
 import pytest
-from support import reva_config, sites
-from support.reva_config import Plan, Table
+from support import reva_v3, sites
 from support.sites import NAMES, USERS, SiteBase
 
 from cs3collab.cs3.auth import BasicToken
 from cs3collab.cs3.gateway import Gateway
+from cs3collab.demo import revad as config
+from cs3collab.demo.processes import free_ports
+from cs3collab.demo.revad import Plan, Table
 from cs3collab.errors import CollabError
 
 BUILT: Final = Path(__file__).resolve().parents[2] / ".reva"
@@ -60,27 +60,23 @@ class Revad:
         return Path(os.environ.get(self.variable) or BUILT / f"revad-{self.name}")
 
 
-REVADS: Final = {
-    revad.name: revad
-    for revad in (
-        Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", reva_config.V2_PORTS, reva_config.v2, built=True),
-        Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.48.0", "decomposed", reva_config.V2_PORTS, reva_config.v2),
-        Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_config.V3_PORTS, reva_config.v3, bare=True),
-    )
-}
-
-
+KNOWN: Final = (
+    Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", config.V2_PORTS, config.v2, built=True),
+    Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.48.0", "decomposed", config.V2_PORTS, config.v2),
+    Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_v3.V3_PORTS, reva_v3.v3, bare=True),
+)
+REVADS: Final = {revad.name: revad for revad in KNOWN if revad.built or os.access(revad.binary, os.X_OK)}
+"""What is tested: the one that ``make reva`` builds, and those of the others that are here."""
 ANYWHERE: Final = ("embedded", *(pytest.param(name, marks=pytest.mark.reva) for name in REVADS))
 """To parametrise a test with: the kinds that `site_on` and `mesh_on` know."""
 
 
 def need(name: str) -> Revad:
-    """The kind of revad, or a failed test that says how to get it; skipped if nothing here can build it."""
-    revad = REVADS[name]
+    """The kind of revad, or a failed test that says how to get it."""
+    revad = next(known for known in KNOWN if known.name == name)
     if not os.access(revad.binary, os.X_OK):
-        if revad.built:
-            pytest.fail(f"there is no {revad.binary}: run `make reva`", pytrace=False)
-        pytest.skip(f"no revad of {revad.module}: name one in {revad.variable}")
+        how = "run `make reva`" if revad.built else f"name one of {revad.module} in {revad.variable}"
+        pytest.fail(f"there is no {revad.binary}: {how}", pytrace=False)
     return revad
 
 
@@ -176,7 +172,7 @@ class RevaSite(SiteBase):
 async def reva_site(
     kind: str, tmp_path: Path, name: str = "a.test", users: Sequence[str] = USERS, **settings: Any
 ) -> AsyncIterator[RevaSite]:
-    """A site over ``tmp_path/<name>``. `settings` go to `reva_config.Plan`, e.g. ``token_lifetime_s``."""
+    """A site over ``tmp_path/<name>``. `settings` go to `cs3collab.demo.revad.Plan`, e.g. ``token_lifetime_s``."""
     async with _running(kind, tmp_path, (name,), users, settings) as (only,):
         yield only
 
@@ -227,14 +223,14 @@ async def _running(
 
 
 def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]) -> list[Plan]:
-    free = iter(_free_ports(len(names) * len(revad.ports)))
+    free = iter(free_ports(len(names) * len(revad.ports)))
     ports = [{port: next(free) for port in revad.ports} for _ in names]
     plans = [
         Plan(
             domain=domain,
             folder=tmp_path / name,
             ports=own,
-            users=[_account(user, domain) for user in users],
+            users=[config.account(user, NAMES.get(user, user.title()), f"{user}-secret", domain) for user in users],
             driver=revad.driver,
             jwt_secret=secrets.token_hex(32),
             machine_secret=secrets.token_hex(16),
@@ -245,41 +241,16 @@ def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[s
         # v3 asks this address what the site can do, and so it must not be a name
         for domain in [f"127.0.0.1:{own['http']}" if revad.driver == "local" else name]
     ]
-    mesh = reva_config.providers(plans)
+    mesh = config.providers(plans)
     for plan in plans:
         _write(plan, revad.files(plan), mesh)
     return plans
 
 
-def _account(name: str, domain: str) -> Table:
-    return {
-        "id": {"opaque_id": f"{name}-id", "idp": f"https://{domain}", "type": 1},
-        "username": name,
-        "secret": f"{name}-secret",
-        "mail": f"{name}@example.org",
-        "mail_verified": True,
-        "display_name": NAMES.get(name, name.title()),
-        "groups": [],
-    }
-
-
 def _write(plan: Plan, files: dict[str, Table], mesh: list[Any]) -> None:
     """Anew: nothing stays of an attempt that found no port."""
     shutil.rmtree(plan.folder, ignore_errors=True)
-    # the driver of v3 makes no homes
-    homes = [f"local/data/{user['id']['opaque_id']}" for user in plan.users] if plan.driver == "local" else []
-    for name in ("conf", "state", *homes):
-        (plan.folder / name).mkdir(parents=True)
-    for name, table in files.items():
-        (plan.folder / "conf" / f"{name}.toml").write_text(reva_config.toml(table))
-    state = {"users": plan.users, "groups": [], "providers": mesh, "ocmshares": {}, "invites": {}}
-    for name, content in state.items():
-        (plan.folder / "state" / f"{name}.json").write_text(json.dumps(content))
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as open_until_all_are_known:
-        sockets = [open_until_all_are_known.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+    if plan.driver == "local":  # which makes no homes
+        for user in plan.users:
+            (plan.folder / "local" / "data" / user["id"]["opaque_id"]).mkdir(parents=True)
+    config.write(plan, files, mesh)

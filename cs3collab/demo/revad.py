@@ -1,6 +1,6 @@
-"""The configuration of a real revad: one process that is a whole site, on free ports of 127.0.0.1, its state in one folder.
+"""The configuration of a real Reva: one revad that is a whole site, on free ports of 127.0.0.1, its state in one folder.
 
-Pure: `v2` and `v3` give the files, `support.reva` writes them and starts the process.
+For trials and tests: what a production site needs beyond it (TLS, an identity provider) is not here.
 """
 
 from __future__ import annotations
@@ -21,16 +21,12 @@ OUTGOING: Final = "7993447f-687f-490d-875c-ac95e89a62a4"
 RECEIVED: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
 V2_PORTS: Final = ("grpc", "http", "webdav", "machine", "outgoing", "public", "service", "app", "shares", "received",
                    "received_data", "system", "system_data")  # fmt: skip
-V3_PORTS: Final = ("grpc", "http", "machine", "outgoing", "outgoing_data", "public", "app", "received", "received_data")
-_V3_GATEWAY: Final = ("applicationauth", "authregistry", "groupprovider", "ocmincoming", "ocminvitemanager",
-                      "ocmproviderauthorizer", "ocmshareprovider", "permissions", "publicshareprovider", "storageregistry",
-                      "userprovider", "usershareprovider")  # fmt: skip
 SYSTEM_USER: Final = "system-user"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a site is to be. ``ports`` has a free port for each name in `V2_PORTS` or `V3_PORTS`."""
+    """What a site is to be. ``ports`` has a free port for each name in `V2_PORTS`."""
 
     domain: str
     folder: Path
@@ -115,7 +111,7 @@ def v2(plan: Plan) -> dict[str, Table]:
     return {
         "main": _v2_main(plan),
         # beside the well-known service WebDAV would get none of the requests
-        "webdav": _beside(plan, http=_http(plan, "webdav", {
+        "webdav": beside(plan, http=http_server(plan, "webdav", {
             "ocdav": {
                 "prefix": "",
                 "ocm_namespace": "/public",
@@ -134,7 +130,7 @@ def v2(plan: Plan) -> dict[str, Table]:
             "service_accounts": [{"id": "service", "secret": plan.service_secret}],
         }),
         "app": _login(plan, "app", "appauth", {"gateway_addr": plan.at("grpc")}),
-        "shares": _beside(plan, grpc=_grpc(plan, "shares", {
+        "shares": beside(plan, grpc=grpc_server(plan, "shares", {
             "sharesstorageprovider": {
                 "usershareprovidersvc": plan.at("grpc"), "gateway_addr": plan.at("grpc"), "mount_id": SHARES,
             },
@@ -144,32 +140,32 @@ def v2(plan: Plan) -> dict[str, Table]:
     }  # fmt: skip
 
 
-def _beside(plan: Plan, **servers: Table) -> Table:
+def beside(plan: Plan, **servers: Table) -> Table:
     return {"shared": {"jwt_secret": plan.jwt_secret, "gatewaysvc": plan.at("grpc")}, "log": {"level": "warn"}, **servers}
 
 
-def _grpc(plan: Plan, port: str, services: Table) -> Table:
+def grpc_server(plan: Plan, port: str, services: Table) -> Table:
     return {"address": plan.at(port), "services": services}
 
 
-def _http(plan: Plan, port: str, services: Table, **middlewares: Table) -> Table:
+def http_server(plan: Plan, port: str, services: Table, **middlewares: Table) -> Table:
     chain = {"cors": {}, "auth": {"credential_chain": ["basic", "bearer"], "token_strategy": "bearer"}}
     return {"address": plan.at(port), "middlewares": chain | middlewares, "services": services}
 
 
 def _login(plan: Plan, port: str, manager: str, settings: Table, services: Table | None = None) -> Table:
     login = {"authprovider": {"auth_manager": manager, "auth_managers": {manager: settings}}}
-    return _beside(plan, grpc=_grpc(plan, port, login | (services or {})))
+    return beside(plan, grpc=grpc_server(plan, port, login | (services or {})))
 
 
-def _driver(name: str, settings: Table) -> Table:
+def driver_of(name: str, settings: Table) -> Table:
     return {"driver": name, "drivers": {name: settings}}
 
 
 def _v2_main(plan: Plan) -> Table:
     grpc = plan.at("grpc")
-    mesh = _driver("json", {"providers": plan.state("providers.json")})
-    decomposed = _driver(plan.driver, {
+    mesh = driver_of("json", {"providers": plan.state("providers.json")})
+    decomposed = driver_of(plan.driver, {
         "root": str(plan.folder / "data"),
         "permissionssvc": grpc,
         "treetime_accounting": True,
@@ -188,7 +184,7 @@ def _v2_main(plan: Plan) -> Table:
             "permissionssvc": grpc,
             "token_managers": {"jwt": {"secret": plan.jwt_secret, "expires": plan.token_lifetime_s}},
         },
-        "authregistry": _driver("static", {"rules": {
+        "authregistry": driver_of("static", {"rules": {
             "basic": grpc,
             "machine": plan.at("machine"),
             "ocmshares": plan.at("outgoing"),
@@ -197,11 +193,11 @@ def _v2_main(plan: Plan) -> Table:
             "appauth": plan.at("app"),
         }}),
         "authprovider": {"auth_manager": "json", "auth_managers": {"json": {"users": plan.state("users.json")}}},
-        "userprovider": _driver("json", {"users": plan.state("users.json")}),
-        "groupprovider": _driver("json", {"groups": plan.state("groups.json")}),
+        "userprovider": driver_of("json", {"users": plan.state("users.json")}),
+        "groupprovider": driver_of("json", {"groups": plan.state("groups.json")}),
         "permissions": {"driver": "demo"},
-        "applicationauth": _driver("json", {"file": plan.state("appauth.json")}),
-        "usershareprovider": _driver("jsoncs3", {
+        "applicationauth": driver_of("json", {"file": plan.state("appauth.json")}),
+        "usershareprovider": driver_of("jsoncs3", {
             "gateway_addr": grpc,
             "provider_addr": plan.at("system"),
             # the first two names for the same are those of 2.27
@@ -211,16 +207,16 @@ def _v2_main(plan: Plan) -> Table:
             "service_account_id": "service",
             "service_account_secret": plan.service_secret,
         }),
-        "publicshareprovider": {**_driver("json", {"file": plan.state("publicshares.json")}), "gateway_addr": grpc},
-        "ocmcore": _driver("json", {"file": plan.state("ocmshares.json")}),
+        "publicshareprovider": {**driver_of("json", {"file": plan.state("publicshares.json")}), "gateway_addr": grpc},
+        "ocmcore": driver_of("json", {"file": plan.state("ocmshares.json")}),
         "ocmshareprovider": {
-            **_driver("json", {"file": plan.state("ocmshares.json")}),
+            **driver_of("json", {"file": plan.state("ocmshares.json")}),
             "webdav_endpoint": plan.url("webdav"),
             "provider_domain": plan.domain,
         },
-        "ocminvitemanager": {**_driver("json", {"file": plan.state("invites.json")}), "provider_domain": plan.domain},
+        "ocminvitemanager": {**driver_of("json", {"file": plan.state("invites.json")}), "provider_domain": plan.domain},
         "ocmproviderauthorizer": mesh,
-        "storageregistry": _driver("spaces", {"home_template": "/users/{{.Id.OpaqueId}}", "providers": _v2_mounts(plan)}),
+        "storageregistry": driver_of("spaces", {"home_template": "/users/{{.Id.OpaqueId}}", "providers": _v2_mounts(plan)}),
         "storageprovider": {"mount_id": STORAGE, "data_server_url": plan.url("http", "/data"), **decomposed},
     }  # fmt: skip
     http = {
@@ -234,7 +230,7 @@ def _v2_main(plan: Plan) -> Table:
         },
         "wellknown": {"ocmprovider": {"ocm_prefix": "ocm", "provider": plan.domain, "endpoint": plan.url("http")}},
     }
-    return _beside(plan, grpc=_grpc(plan, "grpc", services), http=_http(plan, "http", http, providerauthorizer=mesh))
+    return beside(plan, grpc=grpc_server(plan, "grpc", services), http=http_server(plan, "http", http, providerauthorizer=mesh))
 
 
 def _v2_mounts(plan: Plan) -> Table:
@@ -263,7 +259,7 @@ def _v2_mounts(plan: Plan) -> Table:
 
 
 def _v2_received(plan: Plan) -> Table:
-    driver = _driver("ocmreceived", {
+    driver = driver_of("ocmreceived", {
         "storage_root": str(plan.folder / "received"),
         "service_account_id": "service",
         "service_account_secret": plan.service_secret,
@@ -274,17 +270,17 @@ def _v2_received(plan: Plan) -> Table:
         "data_server_url": plan.url("received_data", "/data"),
         **driver,
     }
-    return _beside(
+    return beside(
         plan,
-        grpc=_grpc(plan, "received", {"storageprovider": provider}),
-        http=_http(plan, "received_data", {"dataprovider": driver}),
+        grpc=grpc_server(plan, "received", {"storageprovider": provider}),
+        http=http_server(plan, "received_data", {"dataprovider": driver}),
     )
 
 
 def _v2_system(plan: Plan) -> Table:
     """A gateway of its own, where the manager of local shares keeps its files."""
     here = plan.at("system")
-    driver = _driver(plan.driver, {
+    driver = driver_of(plan.driver, {
         "root": str(plan.folder / "system"),
         "permissionssvc": here,
         "disable_versioning": True,
@@ -301,113 +297,44 @@ def _v2_system(plan: Plan) -> Table:
             "disable_home_creation_on_login": True,
             "transfer_shared_secret": plan.jwt_secret,
         },
-        "authregistry": _driver("static", {"rules": {"machine": here}}),
+        "authregistry": driver_of("static", {"rules": {"machine": here}}),
         "authprovider": {"auth_manager": "machine", "auth_managers": {
             "machine": {"api_key": plan.machine_secret, "gateway_addr": here},
         }},
-        "userprovider": _driver("memory", {"users": {"system": user}}),
+        "userprovider": driver_of("memory", {"users": {"system": user}}),
         "permissions": {"driver": "demo"},
-        "storageregistry": _driver("static", {"rules": {"/": {"address": here}}}),
+        "storageregistry": driver_of("static", {"rules": {"/": {"address": here}}}),
         "storageprovider": {"data_server_url": plan.url("system_data", "/data"), **driver},
     }  # fmt: skip
     http = {"dataprovider": driver, "datagateway": {"transfer_shared_secret": plan.jwt_secret}}
-    return _beside(plan, grpc=_grpc(plan, "system", services), http=_http(plan, "system_data", http))
+    return beside(plan, grpc=grpc_server(plan, "system", services), http=http_server(plan, "system_data", http))
 
 
-def v3(plan: Plan) -> dict[str, Table]:
-    """The one file of a site on Reva v3. A service without an address would listen on every network, on any port."""
-    grpc, http = plan.at("grpc"), plan.at("http")
-    mesh = _driver("json", {"providers": plan.state("providers.json")})
-    stores = {
-        "": ("/home", STORAGE, _driver(plan.driver, {"root": str(plan.folder / "local")})),
-        "outgoing": ("/ocm", "ocm", _driver("ocmoutcoming", {"machine_secret": plan.machine_secret})),
-        "received": ("/sciencemesh", "sciencemesh", _driver("ocmreceived", {"ocm_insecure": True})),
+def account(username: str, display_name: str, secret: str, domain: str) -> Account:
+    """An entry of ``users.json``."""
+    return {
+        "id": {"opaque_id": f"{username}-id", "idp": f"https://{domain}", "type": 1},
+        "username": username,
+        "secret": secret,
+        "mail": f"{username}@example.org",
+        "mail_verified": True,
+        "display_name": display_name,
+        "groups": [],
     }
-    logins = {
-        "grpc": ("json", {"users": plan.state("users.json")}),
-        "machine": ("machine", {"api_key": plan.machine_secret, "gateway_addr": grpc}),
-        "outgoing": ("ocmshares", {"gatewaysvc": grpc}),
-        "public": ("publicshares", {"gateway_addr": grpc}),
-        "app": ("appauth", {"gateway_addr": grpc}),
-    }
-    ways = {"basic": "grpc", "machine": "machine", "ocmshares": "outgoing", "publicshares": "public", "appauth": "app"}
-    rules = {rule: {"address": plan.at(name or "grpc")} for name, (path, mount, _) in stores.items() for rule in (path, mount)}
-    services: Table = {
-        "gateway": {
-            **{f"{name}svc": grpc for name in _V3_GATEWAY},
-            "datagateway": plan.url("http", "/datagateway"),
-            "transfer_shared_secret": plan.jwt_secret,
-            "transfer_expires": 60,
-            "disable_home_creation_on_login": True,
-            "home_layout": "/home/{{.Id.OpaqueId}}",
-            "ocm_enabled": True,
-            "token_managers": {"jwt": {"secret": plan.jwt_secret, "expires": plan.token_lifetime_s}},
-        },
-        "authregistry": _driver("static", {"rules": {way: plan.at(port) for way, port in ways.items()}}),
-        "userprovider": _driver("json", {"users": plan.state("users.json")}),
-        "groupprovider": _driver("json", {"groups": plan.state("groups.json")}),
-        "permissions": {"driver": "demo"},
-        "applicationauth": _driver("json", {"file": plan.state("appauth.json")}),
-        # the others do not answer the gateway's test whether they are there as it expects
-        "usershareprovider": _driver("sql", {"db_engine": "sqlite", "db_name": plan.state("shares.db")}),
-        "publicshareprovider": _driver("json", {"file": plan.state("publicshares.json")}),
-        "ocmincoming": _driver("json", {"file": plan.state("ocmshares.json")}),
-        "ocmshareprovider": {
-            **_driver("json", {"file": plan.state("ocmshares.json")}),
-            "webdav_endpoint": plan.url("http"),
-            "webapp_endpoint": plan.url("http", "/external/sciencemesh"),
-            "provider_domain": plan.domain,
-            "client_insecure": True,
-        },
-        "ocminvitemanager": {
-            **_driver("json", {"file": plan.state("invites.json")}),
-            "provider_domain": plan.domain,
-            "ocm_insecure": True,
-        },
-        "ocmproviderauthorizer": mesh,
-        "storageregistry": _driver("static", {"home_provider": "/home", "rules": rules}),
-    }
-    services = {name: {"address": grpc, **service} for name, service in services.items()}
-    services["authprovider"] = [
-        {"address": plan.at(port), "auth_manager": manager, "auth_managers": {manager: settings}}
-        for port, (manager, settings) in logins.items()
-    ]
-    services["storageprovider"] = [
-        {
-            "address": plan.at(name or "grpc"),
-            "mount_path": path,
-            "mount_id": mount,
-            "space_depth": 2 if path == "/home" else 1,
-            "expose_data_server": bool(name),
-            "data_server_url": plan.url(f"{name}_data" if name else "http", "/data"),
-            **driver,
-        }
-        for name, (path, mount, driver) in stores.items()
-    ]
-    web: Table = {
-        "datagateway": {"transfer_shared_secret": plan.jwt_secret},
-        "ocm": {"machine_secret": plan.machine_secret, "ocm_client_insecure": True},
-        "sciencemesh": {
-            "provider_domain": plan.domain,
-            "mesh_directory_url": plan.url("http", "/meshdir"),
-            "smtp_credentials": {},
-        },
-        "ocdav": {"spaces_enabled": True},
-        "wellknown": {"ocmprovider": {"ocm_prefix": "ocm", "provider": plan.domain, "endpoint": plan.url("http")}},
-    }
-    web = {name: {"address": http, **service} for name, service in web.items()}
-    web["dataprovider"] = [
-        {"address": plan.at(f"{name}_data" if name else "http"), **driver} for name, (_, _, driver) in stores.items()
-    ]
-    middlewares = {
-        "cors": {},
-        "auth": {"credential_chain": ["basic", "bearer"], "token_strategy_chain": ["bearer", "header"]},
-        "providerauthorizer": mesh,
-    }
-    return {"main": {
-        "shared": {"jwt_secret": plan.jwt_secret, "gatewaysvc": grpc, "datagateway": plan.url("http", "/datagateway")},
-        "log": {"level": "warn"},
-        "core": {"config_dump_file": plan.state("dump.toml"), "tracing_enabled": False},
-        "grpc": {"address": grpc, "services": services},
-        "http": {"address": http, "middlewares": middlewares, "services": web},
-    }}  # fmt: skip
+
+
+def write(plan: Plan, files: Mapping[str, Table], mesh: Sequence[Any]) -> None:
+    """Makes the folders, the configuration in ``conf``, and in ``state`` what is there at first."""
+    for name in ("conf", "state"):
+        (plan.folder / name).mkdir(parents=True, exist_ok=True)
+    for name, table in files.items():
+        secretly(plan.folder / "conf" / f"{name}.toml", toml(table))
+    state = {"users": plan.users, "groups": [], "providers": mesh, "ocmshares": {}, "invites": {}}
+    for name, content in state.items():
+        secretly(plan.folder / "state" / f"{name}.json", json.dumps(content))
+
+
+def secretly(path: Path, text: str) -> None:
+    """Passwords and keys are in these files."""
+    path.touch(mode=0o600)
+    path.write_text(text)
