@@ -16,6 +16,7 @@ from cs3collab.types import Etag, FileInfo, Lock, Ref, ResourceId, Role, User
 _VIEWER: Final = ("get_path", "get_quota", "initiate_file_download", "list_container", "list_recycle", "stat")
 _EDITOR_OF_FILE: Final = (*_VIEWER, "initiate_file_upload", "restore_recycle_item")
 _EDITOR_OF_FOLDER: Final = (*_EDITOR_OF_FILE, "create_container", "delete", "move")
+_YEAR_9999: Final = 253_402_300_799
 
 
 def to_ref(ref: Ref) -> Any:
@@ -33,6 +34,13 @@ def above(ref: Ref) -> Ref | None:
     if path in ("", "/") or posixpath.normpath(ref.path) == ".":
         return None
     return Ref(path, ref.resource_id)
+
+
+def is_within(ref: Ref, folder: Ref) -> bool:
+    """Whether `ref` is below `folder`, as far as references that begin at the same place can tell."""
+    path, top = (posixpath.normpath(one.path) for one in (ref, folder))
+    below = "" if top == "." else f"{top.rstrip('/')}/"
+    return ref.resource_id == folder.resource_id and path != top and path.startswith(below)
 
 
 def to_id(rid: ResourceId) -> Any:
@@ -75,7 +83,12 @@ def to_timestamp(seconds: float) -> Any:
 
 
 def from_timestamp(stamp: Any) -> float:
-    return float(stamp.seconds) + float(stamp.nanos) / 1e9
+    return to_seconds(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def to_seconds(stamp: float) -> float:
+    """Of versions and deleted files Reva v3's local storage says milliseconds; as seconds these are in no calendar."""
+    return float(stamp) / 1000 if stamp > _YEAR_9999 else float(stamp)
 
 
 def to_lock(lock: Lock, app_name: str) -> Any:

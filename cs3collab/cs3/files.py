@@ -21,6 +21,8 @@ from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Sto
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
 
 _ATTEMPTS = 2
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+"""Between attempts to read a file that is just being written."""
 _AT_ONCE = 250
 """Entries of a folder that are converted without leaving the event loop; each takes about 15 us."""
 
@@ -169,14 +171,22 @@ class Files:
         await self.session.call("Delete", api.DeleteRequest(ref=convert.to_ref(ref), lock_id=lock_id))
 
     async def move(self, source: Ref, target: Ref, *, lock_id: str = "") -> None:
-        """Raises `AlreadyExists` when `target` is there."""
+        """Raises `AlreadyExists` when `target` is there, `InvalidInput` for a folder that would go into itself.
+
+        Both are found out here: Reva v3's local storage writes over what is there, and v2 loses such a folder.
+        """
+        if convert.is_within(target, source):
+            raise InvalidInput(f"{source} cannot be moved into itself", hint="choose another folder")
+        with contextlib.suppress(NotFound):
+            await self.stat(target)
+            raise AlreadyExists(f"{target} is there already", hint="choose another name")
         request = api.MoveRequest(source=convert.to_ref(source), destination=convert.to_ref(target), lock_id=lock_id)
         await self.session.call("Move", request)
 
     async def versions(self, ref: Ref) -> builtins.list[Version]:
         """Earlier contents, newest first. Raises `NotAuthorized` for receivers of a share (Reva v2)."""
         found = await self.session.pages("ListFileVersions", api.ListFileVersionsRequest(ref=convert.to_ref(ref)), "versions")
-        return sorted((Version(v.key, v.size, float(v.mtime)) for v in found), key=lambda v: v.mtime, reverse=True)
+        return sorted((Version(v.key, v.size, convert.to_seconds(v.mtime)) for v in found), key=lambda v: v.mtime, reverse=True)
 
     async def read_version(self, ref: Ref, key: str, *, max_bytes: int) -> bytes:
         """An earlier content. Raises like `read`."""
@@ -258,6 +268,12 @@ class Files:
         return str((await self.session.call("GetHome", api.GetHomeRequest())).path)
 
     async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
+        for pause in _PAUSES_S:
+            try:
+                ticket = await transfer.initiate_download(self.session, request)
+                return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
+            except transfer.Busy:
+                await asyncio.sleep(pause)
         ticket = await transfer.initiate_download(self.session, request)
         return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
 

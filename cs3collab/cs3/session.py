@@ -11,6 +11,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2
 from cs3collab.cs3 import convert
 from cs3collab.cs3.auth import TokenProvider, token_expiry
 from cs3collab.cs3.gateway import Gateway
+from cs3collab.cs3.status import Unexplained
 from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
 from cs3collab.types import User
 
@@ -60,14 +61,15 @@ class Session:
     async def call(self, method: str, request: Any, timeout_s: float | None = None) -> Any:
         """`Gateway.call` with our token. A `NotFound` or `NotAuthorized` that escapes is real.
 
-        Reva v2 answers NOT_FOUND or PERMISSION_DENIED to an expired token; both are believed only once it is proved good.
+        Reva v2 answers NOT_FOUND, PERMISSION_DENIED, INTERNAL or UNKNOWN to an expired token; they are believed only once it is
+        proved good.
         """
         token, timeout_s = await self.tokens.token(), timeout_s or self.timeout_s
         try:
             return await self.gateway.call(method, request, token=token, timeout_s=timeout_s)
         except NotAuthenticated:
             pass
-        except (NotFound, NotAuthorized):
+        except (NotFound, NotAuthorized, Unexplained):
             if await self._accepted(token):
                 raise
         return await self.gateway.call(method, request, token=await self._renewed(token), timeout_s=timeout_s)

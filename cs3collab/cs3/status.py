@@ -34,6 +34,10 @@ from cs3collab.errors import (
 OK: Final[int] = code_pb2.CODE_OK
 
 
+class Unexplained(StorageUnavailable):
+    """INTERNAL or UNKNOWN, for no reason that is known here. Reva v2 also says so to a bad token, as in GetHome."""
+
+
 class Family(enum.Enum):
     """Operations for which the same code means the same."""
 
@@ -63,7 +67,7 @@ _FAMILIES: Final = {
 _ANY: Final[dict[str, type[CollabError]]] = {
     "INVALID": StorageUnavailable,
     "CANCELLED": StorageUnavailable,
-    "UNKNOWN": StorageUnavailable,
+    "UNKNOWN": Unexplained,
     "INVALID_ARGUMENT": InvalidInput,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "NOT_FOUND": NotFound,
@@ -75,7 +79,7 @@ _ANY: Final[dict[str, type[CollabError]]] = {
     "ABORTED": Conflict,
     "OUT_OF_RANGE": InvalidInput,
     "UNIMPLEMENTED": Unsupported,
-    "INTERNAL": StorageUnavailable,
+    "INTERNAL": Unexplained,
     "UNAVAILABLE": StorageUnavailable,
     "DATA_LOSS": Corrupt,
     "REDIRECTION": Unsupported,
@@ -103,6 +107,7 @@ _HINTS: Final[dict[type[CollabError], str]] = {
     NotAuthorized: "ask the owner for the right to do this",
     Overloaded: "try again later, or with less",
     StorageUnavailable: "try again; if it stays, look into the gateway's log",
+    Unexplained: "try again; if it stays, look into the gateway's log",
     DeadlineExceeded: "the gateway took too long: try again",
     Unsupported: "this storage cannot do that",
     LockHeld: "wait until the lock is released",
@@ -137,7 +142,7 @@ def _internal(family: Family, message: str) -> type[CollabError]:
         return LeaseLost
     if family is Family.WRITE and _SAYS_OTHER_LOCK.search(message):
         return LockHeld
-    return StorageUnavailable
+    return Unexplained
 
 
 def from_status(method: str, code: int, message: str) -> CollabError | None:

@@ -154,6 +154,13 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
         return Answer(Sent.UNSURE, detail=f"upload: no answer ({type(error).__name__})")
 
 
+_BUSY: Final = frozenset({425, 500})
+
+
+class Busy(StorageUnavailable):
+    """What Reva v2 says to a reader for the moment in which an upload is put in its place."""
+
+
 class ShortBody(Exception):
     """A download ended before its announced length."""
 
@@ -184,6 +191,8 @@ async def answered(session: Session, ticket: Ticket, *, max_bytes: int) -> Async
         async with http.get(ticket.url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
             if answer.status == 404:
                 raise NotFound("download: the file is gone", hint="look for it under another name")
+            if answer.status in _BUSY:
+                raise Busy(f"download: HTTP {answer.status}", hint="try again; if it stays, look into the gateway's log")
             if answer.status not in (200, 204):
                 raise StorageUnavailable(
                     f"download: HTTP {answer.status}", hint="try again; if it stays, look into the gateway's log"

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 from aiohttp import web
 
 from cs3collab.errors import NotAuthenticated
-from cs3collab.gateway import status, transfers
+from cs3collab.gateway import identity, status, transfers
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.sessions import Download, Upload
 from cs3collab.gateway.site import Site
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 TRANSFER_HEADER: Final = "X-Reva-Transfer"
 _CHUNK_BYTES: Final = 256 * 1024
 
-# As measured on Reva 2.48: a lock that came after the upload was granted is a 500, a lost condition or lock a 412.
+# As measured on Reva 2.48: what the upload cannot know of is a 500 (a lock that came, a file that went), what it lost a 412.
 _UPLOAD_STATUS: Final = {
-    status.NOT_FOUND: 404,
+    status.NOT_FOUND: 500,
     status.PERMISSION_DENIED: 403,
     status.LOCKED: 500,
     status.ABORTED: 412,
@@ -53,7 +53,15 @@ class DataEndpoint:
         try:
             return key, self._site.sessions.get(key)
         except Refused as refused:
-            raise web.HTTPNotFound(text=f"{refused}\n") from refused
+            lost = web.HTTPInternalServerError if request.method == "PUT" else web.HTTPNotFound
+            raise lost(text=f"{refused}\n") from refused
+
+    def _check_login(self, request: web.Request) -> None:
+        """Reva wants an access token too, and without one finds nothing."""
+        try:
+            identity.caller_of(self._site, request.headers.get("X-Access-Token", ""))
+        except NotAuthenticated as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from error
 
     async def put(self, request: web.Request) -> web.Response:
         """Stores the body. 400 when it is not as long as was said, 413 past the limit, 507 when the disk is full."""
@@ -105,6 +113,8 @@ class DataEndpoint:
         _, session = self._session(request)
         if not isinstance(session, Download):
             raise web.HTTPForbidden(text="this token is for an upload\n")
+        if not session.caller.share_id:  # the guest of another site is known to its own gateway only
+            self._check_login(request)
         view = View(self._site, session.caller)
         try:
             content = await self._site.run(lambda: transfers.open_content(view, session))

@@ -15,8 +15,9 @@ from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import check_write
 from cs3collab.gateway.status import (
     ALREADY_EXISTS,
-    FAILED_PRECONDITION,
+    INTERNAL,
     INVALID_ARGUMENT,
+    NOT_FOUND,
     UNIMPLEMENTED,
     Refused,
     denied,
@@ -50,7 +51,7 @@ def list_container(view: View, request: Any) -> Fields:
         raise not_found()
     require(view.held(place.node), "list_container")
     if not place.node.is_dir:
-        raise Refused(FAILED_PRECONDITION, "not a folder")
+        raise Refused(INTERNAL, "not a folder")
     infos = [view.info(node, posixpath.join(place.path, node.name), keys) for node in _children(view, place.node)]
     if _is_home(view, place.node):
         infos.append(view.shares_info(posixpath.join(place.path, SHARES)))
@@ -78,7 +79,7 @@ def create_container(view: View, request: Any) -> Fields:
 
 
 def touch_file(view: View, request: Any) -> Fields:
-    place, parent = view.free(request.ref, "initiate_file_upload")
+    place, parent = view.free(request.ref, "initiate_file_upload", missing=NOT_FOUND)
     if place.node is not None:
         raise Refused(ALREADY_EXISTS, "there is something of that name")
     view.tree.put(parent, place.name, view.tree.new_temp())
@@ -87,16 +88,18 @@ def touch_file(view: View, request: Any) -> Fields:
 
 def delete(view: View, request: Any) -> Fields:
     node, _ = view.existing(request.ref, "delete")
-    _not_the_top(view, node)
+    if node.id == node.space:
+        raise denied("a space is not deleted like a folder")
     check_write(view.lock_held(node), request.lock_id)
     view.tree.delete(node)
     return {}
 
 
 def move(view: View, request: Any) -> Fields:
+    place, parent = view.free(request.destination, "create_container", missing=NOT_FOUND)
     node, _ = view.existing(request.source, "move")
-    _not_the_top(view, node)
-    place, parent = view.free(request.destination, "create_container")
+    if view.shared_root(node):
+        raise denied("what is shared with you is not yours to move")
     if place.node is not None:
         raise Refused(ALREADY_EXISTS, "there is something of that name")
     if parent.space != node.space:
@@ -106,13 +109,11 @@ def move(view: View, request: Any) -> Fields:
     return {}
 
 
-def _not_the_top(view: View, node: Node) -> None:
-    if view.shared_root(node):
-        raise denied("what is shared with you is not yours to move or delete")
-
-
 def get_path(view: View, request: Any) -> Fields:
-    node, _ = view.existing(storage.Reference(resource_id=request.resource_id), "get_path")
+    try:
+        node, _ = view.existing(storage.Reference(resource_id=request.resource_id), "get_path")
+    except Refused as refused:
+        raise Refused(INTERNAL if refused.code == NOT_FOUND else refused.code, refused.message) from refused
     return {"path": "/" + "/".join((view.tree.names(node) or [])[2:])}
 
 
@@ -169,6 +170,8 @@ def list_spaces(view: View, request: Any) -> Fields:
         folder = view.tree.child(view.tree.root_node(), area)
         roots = view.tree.children(folder) if folder else []
         spaces += [_space(view, node, area) for node in roots if "list_container" in view.held(node)]
+    if view.caller.local:
+        spaces.append(_virtual(view))
     return {"storage_spaces": [space for space in spaces if _wanted(space, request.filters)]}
 
 
@@ -188,6 +191,13 @@ def _space(view: View, node: Node, area: str) -> Any:
     else:
         space.owner.id.CopyFrom(view.owner(node))
     return space
+
+
+def _virtual(view: View) -> Any:
+    """The folder of received shares, which is a space of its own."""
+    info = view.shares_info(f"{home_path(view)}/{SHARES}")
+    space_id = storage.StorageSpaceId(opaque_id=f"{info.id.storage_id}${info.id.opaque_id}")
+    return storage.StorageSpace(id=space_id, root=info.id, name=SHARES, space_type="virtual", root_info=info)
 
 
 def _wanted(space: Any, filters: Any) -> bool:

@@ -14,7 +14,7 @@ from cs3collab.gateway.access import require
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import check_write
-from cs3collab.gateway.status import ALREADY_EXISTS, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Refused, not_found
 from cs3collab.gateway.view import View, timestamp
 
 
@@ -48,21 +48,20 @@ def restore_version(view: View, request: Any) -> Fields:
 
 
 def list_recycle(view: View, request: Any) -> Fields:
-    """What was deleted in the space of ``ref``, below it."""
+    """What was deleted in the space of ``ref``, below it; without sizes, as in Reva."""
     folder, below = _folder(view, request.ref, "list_recycle")
     rows = view.index.rows(
-        "SELECT t.key, t.path, t.deleted_ns, n.is_dir, n.size FROM trash t JOIN nodes n ON n.id = t.node "
+        "SELECT t.key, t.path, t.deleted_ns, n.is_dir FROM trash t JOIN nodes n ON n.id = t.node "
         "WHERE t.space = ? ORDER BY t.deleted_ns DESC",
         folder.space,
     )
     items = []
-    for key, path, deleted_ns, is_dir, size in rows:
+    for key, path, deleted_ns, is_dir in rows:
         if below in ("/", path) or path.startswith(f"{below}/"):
             item = storage.RecycleItem(
                 type=storage.RESOURCE_TYPE_CONTAINER if is_dir else storage.RESOURCE_TYPE_FILE,
                 key=key,
                 ref=storage.Reference(resource_id=view.rid_of(folder.space), path=posixpath.join(".", path.lstrip("/"))),
-                size=size,
                 deletion_time=timestamp(deleted_ns),
             )
             if not request.HasField("ref") or not request.ref.HasField("resource_id"):
@@ -76,7 +75,10 @@ def restore_recycled(view: View, request: Any) -> Fields:
     if not request.HasField("restore_ref"):
         raise Refused(INVALID_ARGUMENT, "restore_ref must be set")
     folder, _ = _folder(view, request.ref, "restore_recycle_item")
-    node_id = _trashed(view, folder, request.key)
+    try:
+        node_id = _trashed(view, folder, request.key)
+    except Refused as refused:
+        raise Refused(INTERNAL, refused.message) from refused
     place, parent = view.free(request.restore_ref, "initiate_file_upload")
     if place.node is not None:
         raise Refused(ALREADY_EXISTS, "there is something of that name")

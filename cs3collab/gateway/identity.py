@@ -8,10 +8,12 @@ import time
 from typing import Any, Final
 
 from cs3.auth.applications.v1beta1 import resources_pb2 as applications
+from cs3.identity.group.v1beta1 import resources_pb2 as group_pb
 from cs3.identity.user.v1beta1 import resources_pb2 as identity
 from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
 
 from cs3collab.errors import NotAuthenticated
+from cs3collab.gateway import status
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.rights import expired, is_editor
@@ -43,16 +45,16 @@ def caller_of(site: Site, token: str) -> Caller:
 
 
 def authenticate(site: Site, request: Any) -> Fields:
-    """Runs in the index thread. A wrong password is PERMISSION_DENIED, an unknown type or a wrong share secret INTERNAL."""
+    """Runs in the index thread. What is wrong has another code for each kind, and an unknown kind is INTERNAL, as in Reva."""
     match request.type:
         case "basic":
             return _owner(site, site.users.login(request.client_id, request.client_secret))
         case "machine":
             return _owner(site, _machine(site, request.client_id, request.client_secret))
         case "appauth":
-            return _owner(site, _app_password(site, request.client_id, request.client_secret))
+            return _owner(site, _app_password(site, request.client_id, request.client_secret), status.NOT_FOUND)
         case "serviceaccounts":
-            return _owner(site, _service(site, request.client_id, request.client_secret))
+            return _owner(site, _service(site, request.client_id, request.client_secret), status.INTERNAL)
         case "bearer":
             return _bearer(site, request.client_secret)
         case "ocmshares":
@@ -60,9 +62,9 @@ def authenticate(site: Site, request: Any) -> Fields:
     raise Refused(INTERNAL, f"auth: there is no provider for the type {request.type[:40]!r}")
 
 
-def _owner(site: Site, user: Any | None) -> Fields:
+def _owner(site: Site, user: Any | None, wrong: int = status.PERMISSION_DENIED) -> Fields:
     if user is None:
-        raise denied("auth: unknown user or wrong secret")
+        raise Refused(wrong, "auth: unknown user or wrong secret")
     return {"token": site.tokens.mint(user, OWNER_SCOPE), "user": user}
 
 
@@ -70,7 +72,10 @@ def _machine(site: Site, client_id: str, secret: str) -> Any | None:
     if not site.config.machine_secret or not same(site.config.machine_secret, secret):
         return None
     claim, colon, value = client_id.partition(":")
-    return site.users.by_claim(claim, value) if colon else site.users.by_claim("username", client_id)
+    user = site.users.by_claim(claim, value) if colon else site.users.by_claim("username", client_id)
+    if user is None:
+        raise not_found("auth: no such user")
+    return user
 
 
 def _service(site: Site, account: str, secret: str) -> Any | None:
@@ -89,10 +94,12 @@ def _bearer(site: Site, token: str) -> Fields:
 
 
 def _ocm_share(site: Site, share_id: str, secret: str) -> Fields:
-    row = site.index.one("SELECT proto FROM ocm_shares WHERE id = ?", share_id)
+    row = site.index.one("SELECT proto FROM ocm_shares WHERE token = ?", secret)
     share = ocm.Share.FromString(row[0]) if row else None
-    if share is None or not secret or not same(share.token, secret) or expired(share):
-        raise Refused(INTERNAL, "auth: no such share, or another secret")
+    if share is None or expired(share):
+        raise Refused(INTERNAL, "auth: no share has this secret")
+    if share.id.opaque_id != share_id:
+        raise denied("auth: the secret is of another share")
     editor = is_editor(share)
     rid = share.resource_id
     grantee = share.grantee.user_id
@@ -119,21 +126,21 @@ def list_auth_providers(site: Site, request: Any) -> Fields:
     return {"types": list(TYPES)}
 
 
-def get_user(view: View, request: Any) -> Fields:
-    user = view.site.users.get(request.user_id.opaque_id, request.user_id.idp) or _federated(view, request.user_id)
+def get_user(site: Site, request: Any) -> Fields:
+    user = site.users.get(request.user_id.opaque_id, request.user_id.idp) or _federated(site, request.user_id)
     if user is None:
         raise not_found("no such user")
     return {"user": user}
 
 
-def _federated(view: View, user_id: Any) -> Any | None:
+def _federated(site: Site, user_id: Any) -> Any | None:
     remote = user_id.opaque_id if "@" in user_id.opaque_id else f"{user_id.opaque_id}@{user_id.idp}"
-    row = view.index.one("SELECT proto FROM accepted WHERE remote = ?", remote)
+    row = site.index.one("SELECT proto FROM accepted WHERE remote = ?", remote)
     return identity.User.FromString(row[0]) if row else None
 
 
-def get_user_by_claim(view: View, request: Any) -> Fields:
-    user = view.site.users.by_claim(request.claim, request.value)
+def get_user_by_claim(site: Site, request: Any) -> Fields:
+    user = site.users.by_claim(request.claim, request.value)
     if user is None:
         raise not_found("no such user")
     return {"user": user}
@@ -149,6 +156,27 @@ def find_users(view: View, request: Any) -> Fields:
             case "usertype":
                 found = [user for user in found if user.id.type == wish.usertype]
     return {"users": found}
+
+
+def find_groups(view: View, request: Any) -> Fields:
+    """By a part of the name; the groups are those that users are said to be in."""
+    wanted = [wish.query.casefold() for wish in request.filters if wish.WhichOneof("term") == "query"]
+    return {"groups": [g for g in _groups(view.site) if all(query in g.group_name.casefold() for query in wanted)]}
+
+
+def get_group(site: Site, request: Any) -> Fields:
+    group = next((g for g in _groups(site) if g.id.opaque_id == request.group_id.opaque_id), None)
+    if group is None:
+        raise not_found("no such group")
+    return {"group": group}
+
+
+def _groups(site: Site) -> list[Any]:
+    names = sorted({name for user in site.config.users for name in user.groups})
+    return [
+        group_pb.Group(id=group_pb.GroupId(opaque_id=name, idp=site.config.site), group_name=name, display_name=name)
+        for name in names
+    ]
 
 
 # Application passwords

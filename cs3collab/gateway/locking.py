@@ -10,13 +10,13 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3collab.gateway import locks
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
-from cs3collab.gateway.status import INTERNAL, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.locks import Held
+from cs3collab.gateway.status import INTERNAL, Refused, not_found
 from cs3collab.gateway.view import View, held_of, timestamp
 
 
 def set_lock(view: View, request: Any) -> Fields:
     node, _ = view.existing(request.ref, "initiate_file_upload")
-    _check(request.lock)
     locks.check_set(view.lock_held(node))
     _store(view, node, request.lock)
     return {}
@@ -32,17 +32,14 @@ def get_lock(view: View, request: Any) -> Fields:
 
 def refresh_lock(view: View, request: Any) -> Fields:
     node = _by_id(view, request.ref, "initiate_file_upload")
-    _check(request.lock)
-    row = view.index.one("SELECT lock FROM locks WHERE node = ?", node.id)
-    stored = held_of(storage.Lock.FromString(row[0])) if row else None
-    locks.check_refresh(stored, held_of(request.lock), view.caller.key, request.existing_lock_id)
+    locks.check_refresh(_stored(view, node), held_of(request.lock), view.caller.key, request.existing_lock_id)
     _store(view, node, request.lock)
     return {}
 
 
 def unlock(view: View, request: Any) -> Fields:
     node = _by_id(view, request.ref, "initiate_file_upload")
-    locks.check_unlock(view.lock_held(node), held_of(request.lock), view.caller.key)
+    locks.check_unlock(_stored(view, node), held_of(request.lock), view.caller.key)
     view.index.run("DELETE FROM locks WHERE node = ?", node.id)
     return {}
 
@@ -53,9 +50,10 @@ def _by_id(view: View, ref: Any, needed: str) -> Node:
     return view.existing(ref, needed)[0]
 
 
-def _check(lock: Any) -> None:
-    if not lock.lock_id or not lock.type:
-        raise Refused(INVALID_ARGUMENT, "a lock needs lock_id and type")
+def _stored(view: View, node: Node) -> Held | None:
+    """Also one that has expired, which only looking removes."""
+    row = view.index.one("SELECT lock FROM locks WHERE node = ?", node.id)
+    return held_of(storage.Lock.FromString(row[0])) if row else None
 
 
 def _store(view: View, node: Node, lock: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cs3collab.gateway.status import ABORTED, FAILED_PRECONDITION, INTERNAL, LOCKED, PERMISSION_DENIED, Refused
+from cs3collab.gateway.status import ABORTED, FAILED_PRECONDITION, LOCKED, PERMISSION_DENIED, Refused
 
 UserKey = tuple[str, str]
 """Opaque id and idp."""
@@ -27,14 +27,14 @@ class Held:
 
 
 def check_write(lock: Held | None, lock_id: str) -> None:
-    """May content be changed with `lock_id`? `lock` is None when absent or expired. Raises LOCKED or INTERNAL."""
+    """May something be changed with `lock_id`? `lock` is None when absent or expired. Raises LOCKED or ABORTED."""
     if lock is None:
         if lock_id:
-            raise Refused(INTERNAL, "error: aborted: not locked")
+            raise Refused(ABORTED, "error: aborted: not locked")
     elif not lock_id:
         raise Refused(LOCKED, "error: locked by " + (lock.app_name or "another user"))
     elif lock.lock_id != lock_id:
-        raise Refused(INTERNAL, "error: aborted: mismatching lock")
+        raise Refused(ABORTED, "error: aborted: mismatching lock")
 
 
 def check_set(lock: Held | None) -> None:
@@ -53,7 +53,7 @@ def check_refresh(stored: Held | None, new: Held, caller: UserKey, existing_lock
 
 
 def check_unlock(lock: Held | None, given: Held, caller: UserKey) -> None:
-    """`lock` is None when absent or expired."""
+    """`lock` may have expired unread, as in `check_refresh`."""
     if lock is None:
         raise Refused(ABORTED, "error: not locked")
     if lock.lock_id != given.lock_id:

@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import Any, Final
 
+import grpc
 from cs3.identity.user.v1beta1 import resources_pb2 as identity
 from cs3.ocm.invite.v1beta1 import resources_pb2 as invite
 from cs3.ocm.provider.v1beta1 import resources_pb2 as provider
@@ -14,7 +15,7 @@ from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.rights import expired
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import ALREADY_EXISTS, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Fault, Refused, not_found
 from cs3collab.gateway.view import View
 
 INVITE_LIFETIME_S: Final = 86400
@@ -41,10 +42,15 @@ def _peer(site: Site, domain: str) -> Any:
     return provider.ProviderInfo(name=name, full_name=name, domain=domain, services=services)
 
 
-def get_info_by_domain(site: Site, request: Any) -> Fields:
+def get_info_by_domain(view: View, request: Any) -> Fields:
+    """INTERNAL for a site that is not in the mesh, as in Reva."""
+    site = view.site
     if request.domain == site.config.site:
         return {"provider_info": _own(site)}
-    return {"provider_info": _peer(site, request.domain)}
+    try:
+        return {"provider_info": _peer(site, request.domain)}
+    except Refused as refused:
+        raise Refused(INTERNAL, refused.message) from refused
 
 
 def list_all_providers(site: Site, request: Any) -> Fields:
@@ -68,6 +74,8 @@ async def forward_invite(site: Site, caller: Caller | None, request: Any) -> Fie
     """Tells the inviting site who accepts, and remembers who invited. A second time is ALREADY_EXISTS."""
     assert caller is not None
     domain = request.origin_system_provider.domain
+    if domain not in site.config.peers:
+        raise Fault(grpc.StatusCode.UNKNOWN, f"the site {domain[:80]!r} is not in the mesh")
     user = caller.user
     body = {
         "token": request.invite_token.token,
@@ -136,7 +144,10 @@ def find_accepted_users(view: View, request: Any) -> Fields:
 
 
 def get_accepted_user(view: View, request: Any) -> Fields:
-    return {"remote_user": known(view, request.remote_user_id)}
+    try:
+        return {"remote_user": known(view, request.remote_user_id)}
+    except Refused as refused:
+        raise Refused(INTERNAL, refused.message) from refused
 
 
 def delete_accepted_user(view: View, request: Any) -> Fields:

@@ -16,7 +16,7 @@ from cs3collab.gateway.files import Fields
 from cs3collab.gateway.rights import is_editor
 from cs3collab.gateway.sharing import check_permissions
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import ALREADY_EXISTS, INVALID_ARGUMENT, Refused, not_found
+from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Refused, not_found
 from cs3collab.gateway.view import View, timestamp
 
 
@@ -117,7 +117,7 @@ def _find(view: View, ref: Any) -> Any:
         }
         if same.get(kind or "", False):
             return share
-    raise not_found("no such share")
+    raise Refused(INTERNAL, "error getting share: not found")
 
 
 def get_share(view: View, request: Any) -> Fields:
@@ -246,7 +246,10 @@ def list_received(view: View, request: Any) -> Fields:
 
 
 def get_received(view: View, request: Any) -> Fields:
-    return {"share": received_one(view, request.ref.id.opaque_id)}
+    try:
+        return {"share": received_one(view, request.ref.id.opaque_id)}
+    except Refused as refused:
+        raise Refused(INTERNAL, f"error getting received share: not found: {refused.message}") from refused
 
 
 def update_received(view: View, request: Any) -> Fields:

@@ -132,9 +132,8 @@ class Peers:
     async def _ocm_url(self, domain: str) -> str:
         if known := self.record(domain).ocm_url:
             return known
-        request = mesh.GetInfoByDomainRequest(domain=domain)
-        info = (await self._gateway(domain).call("GetInfoByDomain", request)).provider_info
-        url = from_provider(info).services.get("ocm", "")
+        found = (await self._gateway(domain).call("ListAllProviders", mesh.ListAllProvidersRequest())).providers
+        url = next((from_provider(info).services.get("ocm", "") for info in found if info.domain == domain), "")
         if not url:
             raise PeerUnavailable(f"{domain} has no OCM endpoint", hint="set its ocm_url in the mesh file")
         return url

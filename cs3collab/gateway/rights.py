@@ -84,7 +84,11 @@ class Rights:
         for node, proto in rows:
             share = sharing.Share.FromString(proto)
             if not expired(share):
-                granted[node] = granted.get(node, access.NOTHING) | access.bits(share.permissions.permissions)
+                given = access.bits(share.permissions.permissions)
+                moved = (
+                    {"move"} if "initiate_file_upload" in given else set()
+                )  # what Reva makes of it on the way to the storage
+                granted[node] = granted.get(node, access.NOTHING) | given | moved
         return granted
 
     def _by_ocm(self) -> dict[str, Permissions]:

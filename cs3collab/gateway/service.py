@@ -5,7 +5,6 @@ Methods that are not in the table are answered UNIMPLEMENTED by gRPC itself.
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from cs3collab.gateway import files, history, identity, locking, mesh, ocm, remo
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import Refused
+from cs3collab.gateway.status import Fault, Refused
 from cs3collab.gateway.view import View
 
 log = logging.getLogger(__name__)
@@ -29,14 +28,23 @@ TOKEN_KEY: Final = "x-access-token"
 _SERVICE: Final = gateway_api_pb2.DESCRIPTOR.services_by_name["GatewayAPI"]
 
 
-class Unknown(enum.Enum):
-    """How a bad or expired token is answered: as Reva 2.48 does, which differs by call."""
+Code = int | grpc.StatusCode
+"""In the response's status, or as a gRPC error."""
 
-    NOT_FOUND = status.NOT_FOUND
-    DENIED = status.PERMISSION_DENIED
-    UNAUTHENTICATED = status.UNAUTHENTICATED
-    FAULT = 0
-    """A gRPC error, PERMISSION_DENIED."""
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """How a bad or expired token is answered, and no token: as Reva 2.48 does, which differs by call."""
+
+    bad: Code
+    none: Code
+
+
+FAULT: Final = Nobody(grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+MISSING: Final = Nobody(status.NOT_FOUND, status.NOT_FOUND)
+DENIED: Final = Nobody(status.PERMISSION_DENIED, status.UNAUTHENTICATED)
+CONFUSED: Final = Nobody(status.INTERNAL, status.INTERNAL)
+HOMELESS: Final = Nobody(grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNKNOWN)
 
 
 Run = Callable[[Site, Caller | None, Any], Awaitable[Fields]]
@@ -47,36 +55,36 @@ class Method:
     """``login`` false: needs no token. ``scoped``: also for the token of one OCM share."""
 
     run: Run
-    unknown: Unknown = Unknown.FAULT
+    nobody: Nobody = FAULT
     login: bool = True
     scoped: bool = False
 
 
-def in_view(handler: Callable[[View, Any], Fields], unknown: Unknown = Unknown.FAULT, *, scoped: bool = False) -> Method:
+def in_view(handler: Callable[[View, Any], Fields], nobody: Nobody = FAULT, *, scoped: bool = False) -> Method:
     """A handler that sees the site as the caller does, in the index thread."""
 
     async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
         assert caller is not None
         return await site.run(lambda: handler(View(site, caller), request))
 
-    return Method(run, unknown, scoped=scoped)
+    return Method(run, nobody, scoped=scoped)
 
 
-def for_all(handler: Callable[[Site, Any], Fields], unknown: Unknown = Unknown.UNAUTHENTICATED) -> Method:
+def for_all(handler: Callable[[Site, Any], Fields]) -> Method:
     """A handler for which nobody must be logged in."""
 
     async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
         return await site.run(lambda: handler(site, request))
 
-    return Method(run, unknown, login=False, scoped=True)
+    return Method(run, Nobody(status.UNAUTHENTICATED, status.UNAUTHENTICATED), login=False, scoped=True)
 
 
 def _seen(handler: Callable[[View, Any], Fields]) -> Method:
-    return in_view(handler, Unknown.NOT_FOUND, scoped=True)
+    return in_view(handler, MISSING, scoped=True)
 
 
 def _done(handler: Callable[[View, Any], Fields]) -> Method:
-    return in_view(handler, Unknown.DENIED, scoped=True)
+    return in_view(handler, DENIED, scoped=True)
 
 
 def _or_remote(name: str, here: Method) -> Method:
@@ -94,15 +102,17 @@ METHODS: Final[dict[str, Method]] = {
     "Authenticate": for_all(identity.authenticate),
     "WhoAmI": for_all(identity.who_am_i),
     "ListAuthProviders": for_all(identity.list_auth_providers),
-    "GetUser": in_view(identity.get_user, scoped=True),
-    "GetUserByClaim": in_view(identity.get_user_by_claim),
+    "GetUser": for_all(identity.get_user),
+    "GetUserByClaim": for_all(identity.get_user_by_claim),
     "FindUsers": in_view(identity.find_users),
+    "FindGroups": in_view(identity.find_groups),
+    "GetGroup": for_all(identity.get_group),
     "GenerateAppPassword": in_view(identity.generate_app_password),
     "ListAppPasswords": in_view(identity.list_app_passwords),
     "InvalidateAppPassword": in_view(identity.invalidate_app_password),
     "Stat": _or_remote("Stat", _seen(files.stat)),
     "ListContainer": _or_remote("ListContainer", _seen(files.list_container)),
-    "GetPath": _seen(files.get_path),
+    "GetPath": _done(files.get_path),
     "GetQuota": _seen(files.get_quota),
     "CreateContainer": _or_remote("CreateContainer", _done(files.create_container)),
     "TouchFile": _or_remote("TouchFile", _done(files.touch_file)),
@@ -116,20 +126,20 @@ METHODS: Final[dict[str, Method]] = {
     "GetLock": _done(locking.get_lock),
     "RefreshLock": _done(locking.refresh_lock),
     "Unlock": _done(locking.unlock),
-    "ListFileVersions": _seen(history.list_versions),
+    "ListFileVersions": in_view(history.list_versions, DENIED),
     "RestoreFileVersion": _done(history.restore_version),
-    "ListRecycle": _seen(history.list_recycle),
+    "ListRecycle": _done(history.list_recycle),
     "RestoreRecycleItem": _done(history.restore_recycled),
     "PurgeRecycle": _done(history.purge_recycle),
     "CreateShare": in_view(sharing.create_share),
     "RemoveShare": in_view(sharing.remove_share),
     "GetShare": in_view(sharing.get_share),
     "ListShares": in_view(sharing.list_shares),
-    "UpdateShare": in_view(sharing.update_share),
+    "UpdateShare": in_view(sharing.update_share, CONFUSED),
     "ListReceivedShares": in_view(sharing.list_received),
     "GetReceivedShare": in_view(sharing.get_received),
     "UpdateReceivedShare": in_view(sharing.update_received),
-    "GetInfoByDomain": for_all(mesh.get_info_by_domain),
+    "GetInfoByDomain": in_view(mesh.get_info_by_domain),
     "ListAllProviders": for_all(mesh.list_all_providers),
     "GenerateInviteToken": in_view(mesh.generate_invite_token),
     "ListInviteTokens": in_view(mesh.list_invite_tokens),
@@ -145,10 +155,10 @@ METHODS: Final[dict[str, Method]] = {
     "RemoveOCMShare": Method(ocm.remove_share),
     "ListReceivedOCMShares": in_view(ocm.list_received),
     "GetReceivedOCMShare": in_view(ocm.get_received),
-    "UpdateReceivedOCMShare": in_view(ocm.update_received),
-    "GetHome": in_view(files.get_home, Unknown.NOT_FOUND),
-    "CreateHome": in_view(files.create_home, Unknown.DENIED),
-    "ListStorageSpaces": in_view(files.list_spaces, Unknown.NOT_FOUND),
+    "UpdateReceivedOCMShare": in_view(ocm.update_received, CONFUSED),
+    "GetHome": in_view(files.get_home, HOMELESS),
+    "CreateHome": in_view(files.create_home, Nobody(status.PERMISSION_DENIED, status.PERMISSION_DENIED)),
+    "ListStorageSpaces": in_view(files.list_spaces, CONFUSED),
 }
 
 
@@ -173,32 +183,34 @@ class GatewayService:
     def _answerer(self, name: str, method: Method) -> Callable[[Any, Any], Awaitable[Any]]:
         response = GetMessageClass(_SERVICE.methods_by_name[name].output_type)
 
+        async def refuse(context: grpc.aio.ServicerContext[Any, Any], code: Code, message: str) -> Any:
+            if isinstance(code, grpc.StatusCode):
+                await context.abort(code, message)
+            return response(status=status.status(code, message))
+
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            token = str(dict(context.invocation_metadata() or ()).get(TOKEN_KEY, ""))
             try:
-                caller = await self._caller(method, context)
+                caller = self._caller(method, token)
                 fields = await method.run(self._site, caller, request)
-            except Refused as refused:
-                return response(status=status.status(refused.code, refused.message))
+            except (Refused, Fault) as refused:
+                return await refuse(context, refused.code, refused.message)
             except NotAuthenticated as error:
-                if method.unknown is Unknown.FAULT:
-                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
-                return response(status=status.status(method.unknown.value, error.message))
+                return await refuse(context, method.nobody.bad if token else method.nobody.none, error.message)
             except OSError as error:
                 return response(status=_disk(name, error))
             return response(status=status.status(status.OK), **fields)
 
         return answer
 
-    async def _caller(self, method: Method, context: grpc.aio.ServicerContext[Any, Any]) -> Caller | None:
+    def _caller(self, method: Method, token: str) -> Caller | None:
         if not method.login:
             return None
-        metadata = dict(context.invocation_metadata() or ())
-        token = metadata.get(TOKEN_KEY, "")
         if not token:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "auth: no access token")
-        caller = identity.caller_of(self._site, str(token))
+            raise NotAuthenticated("auth: no access token", hint="log in first")
+        caller = identity.caller_of(self._site, token)
         if caller.share_id and not method.scoped:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "auth: the token is for one share only")
+            raise Fault(grpc.StatusCode.PERMISSION_DENIED, "auth: the token is for one share only")
         return caller
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import Any
 
+import grpc
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
@@ -14,7 +15,7 @@ from cs3collab.gateway.config import is_name
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.rights import grantee_keys
-from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Refused, denied, not_found
+from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Fault, Refused, denied, not_found
 from cs3collab.gateway.view import View, timestamp
 
 _FOLDER_ONLY = ("create_container", "delete", "move")
@@ -22,12 +23,17 @@ _FOLDER_ONLY = ("create_container", "delete", "move")
 
 def create_share(view: View, request: Any) -> Fields:
     rid = request.resource_info.id
-    node, _ = view.existing(storage.Reference(resource_id=rid), "add_grant")
+    try:
+        node, _ = view.existing(storage.Reference(resource_id=rid), "add_grant")
+    except Refused as refused:
+        if refused.code == NOT_FOUND:  # Reva falls over
+            raise Fault(grpc.StatusCode.INTERNAL, refused.message) from refused
+        raise
     grant = request.grant
     check_permissions(grant.permissions.permissions, node)
-    grantee = _grantee(view, grant.grantee)
+    grantee = _grantee(grant.grantee)
     if grantee in grantee_keys(view.caller) and grantee.startswith("user:"):
-        raise Refused(INVALID_ARGUMENT, "cannot be shared with yourself")
+        raise Fault(grpc.StatusCode.UNKNOWN, "owner and grantee are the same")
     now = timestamp(time.time_ns())
     share = sharing.Share(
         id=sharing.ShareId(opaque_id=str(uuid.uuid4())),
@@ -59,16 +65,20 @@ def check_permissions(permissions: Any, node: Node) -> None:
         raise Refused(INVALID_ARGUMENT, "sharing on is not supported")
 
 
-def _grantee(view: View, grantee: Any) -> str:
+def _grantee(grantee: Any) -> str:
+    """Nobody asks whether there is such a user, as in Reva."""
     if grantee.type == storage.GRANTEE_TYPE_GROUP and grantee.group_id.opaque_id:
         return f"group:{grantee.group_id.opaque_id}"
-    if grantee.type != storage.GRANTEE_TYPE_USER or view.site.users.get(grantee.user_id.opaque_id) is None:
-        raise not_found("no such user")
+    if grantee.type != storage.GRANTEE_TYPE_USER or not grantee.user_id.opaque_id:
+        raise Refused(INVALID_ARGUMENT, "a share is with a user or a group")
     return f"user:{grantee.user_id.opaque_id}"
 
 
 def remove_share(view: View, request: Any) -> Fields:
-    share = _managed(view, request.ref)
+    try:
+        share = _managed(view, request.ref)
+    except Refused as refused:
+        raise Refused(INTERNAL if refused.code == NOT_FOUND else refused.code, refused.message) from refused
     view.index.run("DELETE FROM shares WHERE id = ?", share.id.opaque_id)
     return {}
 

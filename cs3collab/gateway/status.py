@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import grpc
 from cs3.rpc.v1beta1 import code_pb2, status_pb2
 
 from cs3collab.errors import CollabError
@@ -31,6 +32,16 @@ class Refused(CollabError):
     kind = "refused"
 
     def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Fault(CollabError):
+    """A request that is answered with a gRPC error, as Reva does where it stumbles; never leaves this package."""
+
+    kind = "fault"
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 

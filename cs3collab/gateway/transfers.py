@@ -19,15 +19,25 @@ from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import check_write
 from cs3collab.gateway.sessions import Download, Upload
-from cs3collab.gateway.status import ABORTED, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT, Refused, not_found
-from cs3collab.gateway.view import View
+from cs3collab.gateway.status import (
+    ABORTED,
+    ALREADY_EXISTS,
+    FAILED_PRECONDITION,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    Refused,
+    denied,
+    not_found,
+)
+from cs3collab.gateway.view import Place, View
 
 VERSION_MARK: Final = ".REV."
 """Between node id and time stamp in the key of a version, as in Reva; the key can stand for the resource's id in a download."""
 
 
 def initiate_upload(view: View, request: Any) -> Fields:
-    place = view.locate(request.ref)
+    place = _target(view, request.ref)
     if place.node is None:
         place, parent = view.free(request.ref, "initiate_file_upload")
     else:
@@ -55,6 +65,16 @@ def initiate_upload(view: View, request: Any) -> Fields:
     return {"protocols": [_offer(view, gateway.FileUploadProtocol, "upload_endpoint", "simple", upload)]}
 
 
+def _target(view: View, ref: Any) -> Place:
+    """`View.locate`, but PERMISSION_DENIED for an id that the caller may not see."""
+    try:
+        return view.locate(ref)
+    except Refused as refused:
+        if refused.code == NOT_FOUND and ref.HasField("resource_id") and view.index.node(ref.resource_id.opaque_id):
+            raise denied() from refused
+        raise
+
+
 def initiate_download(view: View, request: Any) -> Fields:
     """OK even for a file that is not there, as in Reva: fetching it finds out."""
     try:
@@ -67,11 +87,7 @@ def initiate_download(view: View, request: Any) -> Fields:
     ref = storage.Reference()
     ref.CopyFrom(request.ref)
     download = Download(view.caller, ref)
-    return {
-        "protocols": [
-            _offer(view, gateway.FileDownloadProtocol, "download_endpoint", name, download) for name in ("spaces", "simple")
-        ]
-    }
+    return {"protocols": [_offer(view, gateway.FileDownloadProtocol, "download_endpoint", "spaces", download)]}
 
 
 def _offer(view: View, kind: Any, field: str, protocol: str, session: Upload | Download) -> Any:
@@ -102,7 +118,10 @@ def _check(view: View, upload: Upload, node: Node | None) -> None:
         raise Refused(ABORTED, "error: aborted: etag mismatch")
     if upload.unmodified_since_ns is not None and node is not None and node.mtime_ns > upload.unmodified_since_ns:
         raise Refused(ABORTED, "error: aborted: the file was modified")
-    check_write(view.lock_held(node) if node else None, upload.lock_id)
+    try:
+        check_write(view.lock_held(node) if node else None, upload.lock_id)
+    except Refused as refused:
+        raise Refused(INTERNAL if refused.code == ABORTED else refused.code, refused.message) from refused
 
 
 def finish(view: View, upload: Upload, temp: Path) -> Node:

@@ -22,7 +22,7 @@ from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import Held
 from cs3collab.gateway.rights import Rights, expired, grantee_keys
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED, Refused, not_found
+from cs3collab.gateway.status import FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, Refused, not_found
 from cs3collab.gateway.tree import ROOT_ID
 
 SHARES: Final = "Shares"
@@ -104,20 +104,20 @@ class View:
         require(held, needed)
         return place.node, held
 
-    def free(self, ref: Any, needed: str) -> tuple[Place, Node]:
+    def free(self, ref: Any, needed: str, missing: int = FAILED_PRECONDITION) -> tuple[Place, Node]:
         """A place for something new, and its folder, where the caller has `needed`. The place may be taken.
 
-        Raises NOT_FOUND, PERMISSION_DENIED, or FAILED_PRECONDITION when the folder is missing.
+        Raises NOT_FOUND, PERMISSION_DENIED, `missing` without the folder, or INTERNAL when that is a file.
         """
         place = self.locate(ref)
         if place.shares:
             raise Refused(FAILED_PRECONDITION, "the folder of shares is not to be written")
         parent = place.parent
         if parent is None:
-            raise Refused(FAILED_PRECONDITION, "the parent folder is missing")
+            raise Refused(missing, "the parent folder is missing")
         require(self.held(parent), needed)
         if not parent.is_dir:
-            raise Refused(FAILED_PRECONDITION, "the parent is not a folder")
+            raise Refused(INTERNAL, "the parent is not a folder")
         if parent.id == parent.space and parent.name == self.caller.opaque_id and place.name == SHARES:
             raise Refused(FAILED_PRECONDITION, f"{SHARES} is the folder of received shares")
         return place, parent
@@ -208,18 +208,20 @@ class View:
         return identity.UserId(opaque_id=node.space, idp=self.site.config.site, type=identity.USER_TYPE_SPACE_OWNER)
 
     def info(self, node: Node, path: str, keys: Iterable[str] = ()) -> Any:
-        """``ResourceInfo``, with `path` as the caller referred to it and the metadata in `keys` (all when empty)."""
+        """``ResourceInfo``, with the metadata in `keys` (all when empty). Like Reva it tells of `path` the name only."""
         metadata = dict(self.index.rows("SELECT key, value FROM metadata WHERE node = ?", node.id))
         wanted = set(keys) - {"*"}
         lock = self.lock(node)
+        name = posixpath.basename(path) if path.startswith("/") and path != "/" else node.name
+        top = node.id == ROOT_ID or node.parent == ROOT_ID
         info = storage.ResourceInfo(
             type=storage.RESOURCE_TYPE_CONTAINER if node.is_dir else storage.RESOURCE_TYPE_FILE,
             id=self.rid(node),
             etag=node.etag,
             mime_type="httpd/unix-directory" if node.is_dir else mime_type(node.name),
             mtime=timestamp(node.modified_ns),
-            path=path,
-            name=posixpath.basename(path) if path.startswith("/") and path != "/" else node.name,
+            path=path if top else "." if node.id == node.space else name,
+            name=name,
             permission_set=access.permission_set(self.held(node)),
             size=node.size,
             owner=self.owner(node),
@@ -279,8 +281,8 @@ def _elsewhere() -> Refused:
 
 
 def split(path: str) -> list[str]:
-    """The names of a path. Raises INVALID_ARGUMENT for one that climbs."""
-    names = [name for name in path.split("/") if name not in ("", ".")]
+    """The names of a path. Raises INVALID_ARGUMENT for one that climbs out of what it is relative to."""
+    names = [name for name in (posixpath.normpath(path) if path.startswith("/") else path).split("/") if name not in ("", ".")]
     if ".." in names:
         raise Refused(INVALID_ARGUMENT, "a path must not contain ..")
     return names
@@ -291,6 +293,4 @@ def timestamp(ns: int) -> Any:
 
 
 def mime_type(name: str) -> str:
-    if name.endswith(".ipynb"):
-        return "application/x-ipynb+json"
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -16,7 +16,7 @@ from cs3collab.cs3 import status
         ("Stat", "NOT_FOUND", "", errors.NotFound),
         ("Stat", "UNAUTHENTICATED", "", errors.NotAuthenticated),
         ("Stat", "PERMISSION_DENIED", "", errors.NotAuthorized),
-        ("Stat", "INTERNAL", "boom", errors.StorageUnavailable),
+        ("Stat", "INTERNAL", "boom", status.Unexplained),
         ("Stat", "UNAVAILABLE", "", errors.StorageUnavailable),
         ("Stat", "DEADLINE_EXCEEDED", "", errors.DeadlineExceeded),
         ("Stat", "RESOURCE_EXHAUSTED", "", errors.Overloaded),
@@ -39,7 +39,7 @@ from cs3collab.cs3 import status
         ("InitiateFileUpload", "LOCKED", "locked", errors.LockHeld),
         ("InitiateFileUpload", "INTERNAL", "aborted: mismatching lock", errors.LockHeld),
         ("InitiateFileUpload", "INTERNAL", "aborted: not locked", errors.LeaseLost),
-        ("InitiateFileUpload", "INTERNAL", "no idea", errors.StorageUnavailable),
+        ("InitiateFileUpload", "INTERNAL", "no idea", status.Unexplained),
         ("Delete", "LOCKED", "", errors.LockHeld),
         # taking a locked file's lock
         ("SetLock", "FAILED_PRECONDITION", "already locked", errors.LockHeld),
@@ -47,7 +47,7 @@ from cs3collab.cs3 import status
         ("SetLock", "LOCKED", "", errors.LockHeld),
         ("SetLock", "UNIMPLEMENTED", "", errors.Unsupported),
         ("SetLock", "INTERNAL", "error: not supported", errors.Unsupported),
-        ("SetLock", "INTERNAL", "", errors.StorageUnavailable),
+        ("SetLock", "INTERNAL", "", status.Unexplained),
         # a lock that is not ours any more
         ("RefreshLock", "ABORTED", "", errors.LeaseLost),
         ("RefreshLock", "FAILED_PRECONDITION", "", errors.LeaseLost),

@@ -119,8 +119,12 @@ class Client:
         """HTTP status and body of a download."""
         granted = await self.ok("InitiateFileDownload", api.InitiateFileDownloadRequest(ref=ref))
         offer = granted.protocols[0]
-        async with self.http.get(offer.download_endpoint, headers={"X-Reva-Transfer": offer.token}) as answer:
+        async with self.http.get(offer.download_endpoint, headers=self.headers(offer)) as answer:
             return answer.status, await answer.read()
+
+    def headers(self, offer: Any) -> dict[str, str]:
+        """What a download needs."""
+        return {"X-Reva-Transfer": offer.token, "X-Access-Token": self.token}
 
     async def read(self, ref: Any) -> bytes:
         status, body = await self.fetch(ref)

@@ -67,7 +67,7 @@ class Case:
     @property
     def differs(self) -> bool:
         first, *others = self.answers.values()
-        return any(first != other for other in others) or self.embedded is not _SAME
+        return any(repr(first) != repr(other) for other in others) or self.embedded is not _SAME
 
     def __str__(self) -> str:
         return self.name
@@ -103,6 +103,6 @@ def complaints(cases: list[Case]) -> list[str]:
     """What is wrong with the table itself: a difference without its reason, a reason without a difference, a name twice."""
     said = [f"{case}: differs without a reason" for case in cases if case.differs and not case.why]
     said += [f"{case}: a reason, but no difference" for case in cases if case.why and not case.differs]
-    said += [f"{case}: embedded, but as its model" for case in cases if case.embedded == case.answers[System.V2]]
+    said += [f"{case}: embedded, but as its model" for case in cases if repr(case.embedded) == repr(case.answers[System.V2])]
     names = [(case.area, case.name) for case in cases]
     return said + [f"{area}: {name} is there twice" for area, name in sorted(set(names)) if names.count((area, name)) > 1]

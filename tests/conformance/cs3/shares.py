@@ -340,7 +340,7 @@ async def _(w: World) -> str:
 @case(
     "a ticket from before the end, used after it",
     ["HTTP 200", "hers!"],
-    embedded=["HTTP 403", "first"],
+    embedded=["HTTP 500", "first"],
     why="Reva asks for rights when it gives the ticket, and not again",
 )
 async def _(w: World) -> list[str]:
