@@ -10,6 +10,7 @@ from cs3.sharing.link.v1beta1 import resources_pb2 as types
 from cs3.storage.provider.v1beta1 import provider_api_pb2
 
 from cs3collab.cs3 import convert, sharing
+from cs3collab.cs3.finding import found
 from cs3collab.cs3.session import Session
 from cs3collab.types import Ref, ResourceId, Role, User
 
@@ -51,7 +52,7 @@ async def get_link(session: Session, link_id: str) -> PublicLink:
     async def ask() -> PublicLink:
         return _from_link((await session.call("GetPublicShare", api.GetPublicShareRequest(ref=_ref(link_id)))).share)
 
-    return await sharing.found(link_id, ask(), lambda: list_links(session))
+    return await found(link_id, ask(), lambda: list_links(session))
 
 
 async def list_links(session: Session, resource_id: ResourceId | None = None) -> list[PublicLink]:

@@ -16,6 +16,7 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from cs3collab.cs3 import convert, sharing
+from cs3collab.cs3.finding import found
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group, Invite, OCMReceived, Provider, Received, Share, State, domain_of
 from cs3collab.errors import CollabError, InvalidInput, NotFound, StorageUnavailable
@@ -81,7 +82,7 @@ async def get_share(session: Session, share_id: str) -> Share:
     async def ask() -> Share:
         return sharing.from_share((await session.call("GetShare", local.GetShareRequest(ref=_local_ref(share_id)))).share)
 
-    return await sharing.found(share_id, ask(), lambda: list_shares(session))
+    return await found(share_id, ask(), lambda: list_shares(session))
 
 
 async def list_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -117,8 +118,8 @@ async def remove_share(session: Session, share_id: str) -> None:
 
 async def list_received_shares(session: Session) -> list[Received]:
     """The shares within the site that this user got, in any state. One that is mounted nowhere has no name: Stat tells it."""
-    found = await session.pages("ListReceivedShares", local.ListReceivedSharesRequest(), "shares")
-    return [sharing.from_received(share) for share in found]
+    received = await session.pages("ListReceivedShares", local.ListReceivedSharesRequest(), "shares")
+    return [sharing.from_received(share) for share in received]
 
 
 async def received_share(session: Session, share_id: str) -> Received:
@@ -128,7 +129,7 @@ async def received_share(session: Session, share_id: str) -> Received:
         request = local.GetReceivedShareRequest(ref=_local_ref(share_id))
         return sharing.from_received((await session.call("GetReceivedShare", request)).share)
 
-    return await sharing.found(share_id, ask(), lambda: list_received_shares(session))
+    return await found(share_id, ask(), lambda: list_received_shares(session))
 
 
 async def accept_share(session: Session, share_id: str) -> None:
@@ -170,7 +171,7 @@ async def get_ocm_share(session: Session, share_id: str) -> Share:
         request = ocm.GetOCMShareRequest(ref=_ocm_ref(share_id))
         return sharing.from_ocm_share((await session.call("GetOCMShare", request)).share)
 
-    return await sharing.found(share_id, ask(), lambda: list_ocm_shares(session))
+    return await found(share_id, ask(), lambda: list_ocm_shares(session))
 
 
 async def list_ocm_shares(session: Session, resource_id: ResourceId | None = None) -> list[Share]:
@@ -215,13 +216,13 @@ async def received_ocm_share(session: Session, share_id: str) -> OCMReceived:
         request = ocm.GetReceivedOCMShareRequest(ref=_ocm_ref(share_id))
         return sharing.from_ocm_received((await session.call("GetReceivedOCMShare", request)).share)
 
-    return await sharing.found(share_id, ask(), lambda: list_received_ocm_shares(session))
+    return await found(share_id, ask(), lambda: list_received_ocm_shares(session))
 
 
 async def list_received_ocm_shares(session: Session) -> list[OCMReceived]:
     """The shares of other sites that this user got, in any state; dead ones stay where their end was not told (Reva v2.48)."""
-    found = await session.pages("ListReceivedOCMShares", ocm.ListReceivedOCMSharesRequest(), "shares")
-    return [sharing.from_ocm_received(share) for share in found]
+    received = await session.pages("ListReceivedOCMShares", ocm.ListReceivedOCMSharesRequest(), "shares")
+    return [sharing.from_ocm_received(share) for share in received]
 
 
 async def accept_ocm_share(session: Session, share_id: str) -> None:

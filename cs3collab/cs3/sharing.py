@@ -1,12 +1,12 @@
-"""The nouns of sharing, and what CS3 messages say of them."""
+"""The nouns of sharing, and what CS3 messages say of them. Pure."""
 
 from __future__ import annotations
 
 import enum
 import posixpath
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cs3.identity.group.v1beta1 import resources_pb2 as groups
@@ -15,7 +15,7 @@ from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm_types
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from cs3collab.cs3 import convert
-from cs3collab.errors import InvalidInput, NotFound, StorageUnavailable
+from cs3collab.errors import InvalidInput
 from cs3collab.types import ResourceId, Role, SiteId, User
 
 
@@ -126,25 +126,6 @@ class Invite:
     token: str = field(repr=False)
     description: str = ""
     expires_at: float | None = None
-
-
-class _Named(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
-async def found(id: str, asked: Awaitable[N], listed: Callable[[], Awaitable[Iterable[N]]]) -> N:
-    """What was asked for by its id. Raises `NotFound`, also where Reva says INTERNAL for what it does not know (OCM, v3)."""
-    try:
-        return await asked
-    except StorageUnavailable:
-        for one in await listed():
-            if one.id == id:
-                return one
-    raise NotFound(f"no such share: {id[:80]}", hint="list the shares again")
 
 
 def domain_of(user: User) -> SiteId:

@@ -97,7 +97,7 @@ class GivenShares:
         try:
             made = await self._make(session, new, known.info.id, grantee)
         except Unsupported as error:
-            raise Unsupported(f"this site has no {KINDS[new.kind]}", hint="share in another way") from error
+            raise _none_of(new.kind) from error
         except (AlreadyExists, StorageUnavailable) as error:  # v3 says INTERNAL to a share that is there
             taken = await self._existing(session, known.info.id, grantee)
             if taken is not None:
@@ -181,6 +181,9 @@ class GivenShares:
             if api == LINK:
                 return await links.get_link(session, opaque_id)
             return await (shares.get_ocm_share if api == OCM else shares.get_share)(session, opaque_id)
+        except Unsupported as error:
+            kinds: dict[str, Kind] = {LOCAL: "user", OCM: "federated", LINK: "link"}
+            raise _none_of(kinds[api]) from error
         except NotFound as error:
             raise NotFound(
                 f"no such share: {id[:80]}", hint="it may have ended or been replaced; list the shares again"
@@ -224,6 +227,10 @@ class GivenShares:
     def _link(self, link: PublicLink) -> Link:
         url = self._settings.link_url.replace("{token}", link.token) if self._settings.link_url else ""
         return Link(link.token, url, link.name, link.password_protected)
+
+
+def _none_of(kind: Kind) -> Unsupported:
+    return Unsupported(f"this site has no {KINDS[kind]}", hint="share in another way")
 
 
 async def _removed(session: Session, share: Given) -> None:

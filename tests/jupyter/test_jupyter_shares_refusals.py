@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -31,6 +32,21 @@ QUESTIONS = [
     "shares/local:x",
     "received/ocm:x",
 ]
+ODD = [
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\u00e9" * 300,
+    "x" * 5000,
+    "../..",
+    "%2e%2e",
+    "a/b",
+    "::",
+    "local:",
+    "ocm:\0",
+    "link:x y",
+    "\U0001f600",
+]
 READERS = """
 from jupyter_server.auth.authorizer import Authorizer
 
@@ -52,6 +68,29 @@ async def ask(api: Api, question: str) -> tuple[int, Any]:
     if status >= 400:
         check(FAILURE, answer)
     return status, answer
+
+
+def odd_calls(odd: str) -> list[tuple[str, str, Any]]:
+    text = quote(odd, safe="", errors="surrogatepass")
+    names = ("shares/", "received/", "shares?path=", "info?path=", "people?q=", "received?state=", "people?x")
+    body = {"path": "n.ipynb", "kind": "user", "role": "viewer", "grantee": {"id": odd, "idp": odd[:9]}}
+    return [
+        *[("GET", f"{name}{text}", None) for name in names],
+        *[("POST", "shares", sent) for sent in (body, body | {"kind": "federated"}, body | {"path": odd})],
+        ("POST", "invitations/accept", {"token": odd}),
+        ("PATCH", f"received/{text}", {"state": "accepted"}),
+    ]
+
+
+async def test_odd_texts_are_answered_and_never_by_a_fault(home: Site) -> None:
+    calls = [call for odd in ODD for call in odd_calls(odd)]
+    async with jupyter_server(home, "einstein", app="jupyter_server") as server:
+        answers = [await server.request(method, f"{BASE}{path}", body) for method, path, body in calls]
+        assert "Traceback" not in server.tail(10**6)
+    assert {status for status, _ in answers} <= {200, 400, 404, 501}
+    for status, answer in answers:
+        if status >= 400:
+            check(FAILURE, answer)
 
 
 async def test_nobody_unknown_to_jupyter_asks(home: Site) -> None:
