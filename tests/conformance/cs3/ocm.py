@@ -452,7 +452,7 @@ async def _content(client: Client, ref: Any) -> str:
 @case(
     "a folder's children by their id and by the folder's",
     [["file.ipynb"], "first", "OK", "OK", "hers"],
-    older=[["file.ipynb"], "HTTP 403", "PERMISSION_DENIED", "OK", "first"],
+    older=[["file.ipynb"], "PERMISSION_DENIED", "PERMISSION_DENIED", "OK", "first"],
     why="the older line lets a recipient to the children of a folder by its id alone",
 )
 async def _(w: World) -> list[Any]:

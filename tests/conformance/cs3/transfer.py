@@ -315,8 +315,8 @@ async def _(w: World) -> list[str]:
 @case(
     "readers beside writers see whole contents or none",
     Among("whole", "HTTP 425", "HTTP 500"),
-    v3=["whole"],
-    why="v2 refuses to read for the moment in which an upload is put in its place",
+    v3=Among("whole", "HTTP 404"),
+    why="Reva refuses to read for the moment in which an upload is put in its place; v3 first takes away what was there",
 )
 async def _(w: World) -> list[str]:
     size = 256 * 1024

@@ -16,11 +16,11 @@ case = Area("tree")
 
 NO_NAMES: Final = "v3 gives no name: it is the last part of the path; nor the id of the folder"
 CODES: Final = "the two lines give it another code"
-RACES: Final = "v3's local driver looks and then makes"
+RACES: Final = "Reva looks and then does it: of some at once each is told that it was they"
+SOME: Final = OneOf(*(f"{n} of 12" for n in range(1, 13)))
 OVERWRITES: Final = "v3's local driver renames over what is there"
 RESTORES: Final = "v3 restores to where it was only, and fails when it is told a place"
 PATH_IDS: Final = "v3's local driver makes its ids from paths"
-MOVES_RACE: Final = "v2 looks and then moves: of two at once both are told that theirs happened"
 NO_ACLS: Final = "v3's local driver keeps nobody out"
 OWNER: Final = [
     "add_grant", "create_container", "delete", "deny_grant", "get_path", "get_quota", "initiate_file_download",
@@ -233,7 +233,7 @@ async def _(w: World) -> list[str]:
     return [await _touch(w.owner, w.at("file.ipynb")), await _touch(w.owner, w.at("missing/new")), await w.owner.read(ref)]
 
 
-@case("of many who make the same empty file one does", "1 of 12", v3=OneOf(*(f"{n} of 12" for n in range(1, 13))), why=RACES)
+@case("of many who make the same empty file one does", SOME, embedded="1 of 12", why=RACES)
 async def _(w: World) -> str:
     answers = await w.race(lambda client, n: _touch(client, w.at("new")))
     return f"{answers.count('OK')} of {len(answers)}"
@@ -305,12 +305,7 @@ async def _(w: World) -> str:
     return await w.owner.read(w.at("other/file.ipynb"))
 
 
-@case(
-    "of many who move the same file one does",
-    [OneOf("1 of 12", "2 of 12", "3 of 12"), 1],
-    embedded=["1 of 12", 1],
-    why=MOVES_RACE,
-)
+@case("of many who move the same file one does", [SOME, 1], embedded=["1 of 12", 1], why=RACES)
 async def _(w: World) -> list[Any]:
     await w.file()
     answers = await w.race(lambda client, n: _move(client, w.at("file.ipynb"), w.at(f"to-{n}")))
