@@ -94,21 +94,22 @@ def moved(names: Iterable[Named], to: Mapping[tuple[int, float], int]) -> tuple[
 def strayed(names: Iterable[Named], marks: Iterable[Mark]) -> dict[tuple[int, float], int]:
     """New positions of named records that another writer moved without knowing of the name, by old position and time.
 
-    They are found by their time, at a later position.
+    They are found by their time: at a later position, else at an earlier one, where a record is kept that was there twice.
     """
     lost = {(named.position, named.at) for named in names}
     by_time: dict[float, list[int]] = {}
     for position, at in lost:
         by_time.setdefault(at, []).append(position)
-    to = {}
+    to, earlier = {}, {}
     for mark in marks:
-        if mark.at in by_time:
-            for position in by_time[mark.at]:
-                if position < mark.position and (position, mark.at) in lost:
-                    to[position, mark.at] = mark.position
-                    lost.discard((position, mark.at))
-            lost.discard(mark[:2])
-    return to
+        for position in by_time.get(mark.at, ()):
+            if position < mark.position and (position, mark.at) in lost:
+                to[position, mark.at] = mark.position
+                lost.discard((position, mark.at))
+            elif position > mark.position:
+                earlier[position, mark.at] = mark.position
+        lost.discard(mark[:2])
+    return {**{record: earlier[record] for record in lost if record in earlier}, **to}
 
 
 def doubles(segments: Iterable[Iterable[Record]]) -> dict[Record, int]:

@@ -132,6 +132,25 @@ async def test_what_two_writers_rewrote_is_told_once(tmp_path: Path) -> None:
         assert sum(i.count for i in segments) == len(everything), "what both had is gone from the disk"
 
 
+async def test_a_name_for_what_was_there_twice_goes_to_the_one_that_is_kept(tmp_path: Path) -> None:
+    """`two` names it while `one` drops it."""
+    pair = Pair(tmp_path)
+    await rewritten_twice(pair)
+    async with await pair.open("one") as one, await pair.open("two") as two:
+        for store in (one, two):
+            await store.flush()
+        await one.close()
+        async with await pair.open("one") as again:
+            await again.compact()
+            await again.flush()
+            assert 14 not in [r.position async for r in again.records()]
+        await two.name_version("late", 14)
+        await two.flush()
+    for name in ("one", "two", "new"):
+        async with await pair.open(name) as store:
+            assert [(v.name, v.position, v.at) for v in await store.versions() if v.name] == [("late", 11, 106)]
+
+
 FORGETTING = Retention(None, 0)
 
 
