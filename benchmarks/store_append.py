@@ -16,7 +16,7 @@ from pycrdt.store import FileYStore, SQLiteYStore
 
 from benchmarks import store_trace
 from benchmarks.results import Row
-from ystore import Journal, Store
+from ystore import Journal, Store, record
 
 AUTHOR = "einstein@a.example"
 ROOMS = 64
@@ -51,6 +51,8 @@ async def measure(folder: Path, rounds: int, number: int) -> list[Row]:
             many = store_trace.updates(number * 4, turn)
             took["crowd"].append(await _each([single["ystore"][0]] * ROOMS, many))
             took["raw crowd"].append(await _each([single["raw"][0]] * ROOMS, many))
+            framed = [record.frame(1, AUTHOR, 0.0, edit) for edit in many]
+            took["framed crowd"].append(await _each([single["raw"][0]] * ROOMS, framed))
             for name in single:
                 took[f"{name} 1"].append(await _each(single[name], edits))
                 took[f"{name} {ROOMS}"].append(await _each(rooms[name], many if name in ("ystore", "raw") else edits))
@@ -59,6 +61,7 @@ async def measure(folder: Path, rounds: int, number: int) -> list[Row]:
     crowd = f"durable append, {ROOMS} writers of one document, for each edit (ms)"
     rows = [
         Row(crowd, ms["crowd"], ms["raw crowd"], RAW, 1.25),
+        Row(crowd, ms["crowd"], ms["framed crowd"], "that, of as many bytes: with position, time, author and CRC", 1.25),
         Row(f"{RAW}, one writer (ms)", ms["raw 1"], ms["SQLiteYStore 1"], "SQLiteYStore, which syncs", 0.2),
     ]
     for name, about, target in (
