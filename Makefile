@@ -35,7 +35,8 @@ test: setup ## The tests a change needs, Python and TypeScript, in under five mi
 
 .PHONY: test-slow
 test-slow: setup ## The tests that take minutes
-	$(BIN)/pytest -m "slow and not e2e and not reva" $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
+	$(BIN)/pytest -m slow tests/ystore -n $(WORKERS) $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
+	$(BIN)/pytest -m "slow and not e2e and not reva" --ignore tests/ystore $(ARGS) || [ $$? -eq 5 ]
 
 .PHONY: test-e2e
 test-e2e: setup ## The tests in a real browser; Chromium must be installed

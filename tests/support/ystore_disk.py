@@ -11,11 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ystore.files import Files
 
 PAGE = 64
 """Bytes; smaller than a real page so that small logs have several."""
+
+
+@contextmanager
+def memory(otherwise: Path) -> Iterator[Path]:
+    """A folder that no disk is behind, where there is such a thing: for tests that make and remove folders by the thousand."""
+    place = Path("/dev/shm")
+    with TemporaryDirectory(dir=place if os.access(place, os.W_OK) else otherwise) as folder:
+        yield Path(folder)
 
 
 class NoSync(Files):
@@ -48,8 +57,9 @@ class _Change:
     def apply(self, names: dict[Path, _Node | None]) -> None:
         """`names` maps a file to its node, a directory to None."""
         if self.source is not None:
-            moved = [path for path in names if path == self.source or self.source in path.parents]
-            for path in moved:
+            is_file = names.get(self.source) is not None
+            inside = [] if is_file else [path for path in names if self.source in path.parents]
+            for path in [*([self.source] if self.source in names else []), *inside]:
                 node = names.pop(path)
                 if self.target is not None:
                     names[self.target / path.relative_to(self.source)] = node

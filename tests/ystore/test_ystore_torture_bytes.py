@@ -11,6 +11,7 @@ import pytest
 from support.ystore_disk import NoSync
 
 from ystore import DirectoryBlobs, Journal, Store, Tuning, record
+from ystore import journal as journals
 from ystore.testing import update
 
 RecordProperty = Callable[[str, object], None]
@@ -19,6 +20,16 @@ STILL = Tuning(ship_after_s=3600, retry_s=3600)
 WRITTEN = {n + 1: update(n) for n in range(12)}
 LOG, SEGMENT, SNAPSHOT, MANIFEST, META = ".ylog", ".yseg", ".ysnap", "manifest", "meta"
 HERE, THERE = (LOG, SEGMENT, SNAPSHOT, MANIFEST), (SEGMENT, SNAPSHOT, META)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To walk to a thread and back takes longer than what is done there."""
+
+    async def at_once(pool: object, function: Callable[..., object], args: tuple[object, ...]) -> object:
+        return function(*args)
+
+    monkeypatch.setattr(journals, "_in", at_once)
 
 
 @pytest.fixture
@@ -104,20 +115,20 @@ def flip(path: Path, dice: random.Random) -> int:
     return bit // 8
 
 
-async def flips(tmp_path: Path, journal: Journal, count: int, seed: int) -> Counter[str]:
+async def flips(folder: Path, journal: Journal, count: int, seed: int) -> Counter[str]:
     """Flips `count` bits, one at a time, over all kinds of files in turn, and returns what came of it."""
-    sound, dice, figures = await build(tmp_path, journal), random.Random(seed), Counter[str]()
+    sound, dice, figures = await build(folder, journal), random.Random(seed), Counter[str]()
     kinds = [(True, kind) for kind in HERE] + [(False, kind) for kind in THERE]
     for n in range(count):
         here, kind = kinds[n % len(kinds)]
-        root = tmp_path / "flipped"
+        root = folder / "flipped"
         shutil.copytree(sound.root if here else sound.blobs, root)
         path = dice.choice(files(root, kind))
         offset = flip(path, dice)
         if here:
-            figures[f"{kind}: all served"] += await look_at(root, journal, path, offset)
+            figures[f"{kind}: all served"] += await look_at(root, journal, path, offset, again=n // len(kinds) % 10 == 0)
         else:
-            figures[f"blob {kind}: all served"] += await look_at_blobs(tmp_path, root, journal, sound, kind)
+            figures[f"blob {kind}: all served"] += await look_at_blobs(folder, root, journal, sound, kind)
         figures["flips"] += 1
         shutil.rmtree(root)
     return figures
@@ -127,8 +138,10 @@ def good_prefix(log: Path) -> list[int]:
     return [found.position for found, _ in record.read(log.read_bytes())]
 
 
-async def look_at(root: Path, journal: Journal, path: Path, offset: int) -> bool:
-    """The flip was reported, and nothing served but what was written. Returns whether all of that was."""
+async def look_at(root: Path, journal: Journal, path: Path, offset: int, *, again: bool) -> bool:
+    """The flip was reported, and nothing served but what was written; looks a second time if `again`. Returns whether all
+    that was written was served.
+    """
     good = good_prefix(path) if path.name.endswith(LOG) else []
     assert len(good) < 3, "the flipped record is not read, nor any after it"
     async with await Store.open(root, journal=journal, tuning=STILL) as store:
@@ -144,15 +157,16 @@ async def look_at(root: Path, journal: Journal, path: Path, offset: int) -> bool
     if path.name.endswith((SNAPSHOT, MANIFEST)):
         assert found == WRITTEN
     assert all(b"<%d>" % (p - 1) in content for p in found)
-    async with await Store.open(root, journal=journal, tuning=STILL) as store:
-        assert set(await read(store)) == {*found, following}, "what was put right stays right"
-        assert store.report.cuts == []
+    if again:
+        async with await Store.open(root, journal=journal, tuning=STILL) as store:
+            assert set(await read(store)) == {*found, following}, "what was put right stays right"
+            assert store.report.cuts == []
     return found == WRITTEN
 
 
-async def look_at_blobs(tmp_path: Path, blobs: Path, journal: Journal, sound: Sound, kind: str) -> bool:
+async def look_at_blobs(folder: Path, blobs: Path, journal: Journal, sound: Sound, kind: str) -> bool:
     """The same for a directory that was lost and is fetched from blobs with a flipped bit."""
-    root = tmp_path / "fetched"
+    root = folder / "fetched"
     async with await Store.open(root, DirectoryBlobs(blobs), journal, tuning=STILL) as store:
         found = await read(store)
         assert store.report.notes, "undetected"
@@ -163,14 +177,14 @@ async def look_at_blobs(tmp_path: Path, blobs: Path, journal: Journal, sound: So
     return set(found) == sound.shipped
 
 
-async def test_some_flipped_bits(tmp_path: Path, journal: Journal, record_property: RecordProperty) -> None:
-    record_property("figures", dict(await flips(tmp_path, journal, 140, seed=3)))
+async def test_some_flipped_bits(memory_path: Path, journal: Journal, record_property: RecordProperty) -> None:
+    record_property("figures", dict(await flips(memory_path, journal, 140, seed=3)))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_10000_flipped_bits(tmp_path: Path, journal: Journal, record_property: RecordProperty) -> None:
-    figures = dict(await flips(tmp_path, journal, 10_000, seed=4))
+async def test_10000_flipped_bits(memory_path: Path, journal: Journal, record_property: RecordProperty) -> None:
+    figures = dict(await flips(memory_path, journal, 10_000, seed=4))
     record_property("figures", figures)
     print("10,000 flips, 0 undetected:", figures)
 

@@ -81,14 +81,14 @@ async def power_cuts(tmp_path: Path, cuts: int, seed: int) -> Counter[str]:
     return figures
 
 
-async def test_some_power_cuts(tmp_path: Path, record_property: RecordProperty) -> None:
-    record_property("figures", dict(await power_cuts(tmp_path, 40, seed=100)))
+async def test_some_power_cuts(memory_path: Path, record_property: RecordProperty) -> None:
+    record_property("figures", dict(await power_cuts(memory_path, 40, seed=100)))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_500_power_cuts(tmp_path: Path, record_property: RecordProperty) -> None:
-    figures = dict(await power_cuts(tmp_path, 500, seed=1000))
+async def test_500_power_cuts(memory_path: Path, record_property: RecordProperty) -> None:
+    figures = dict(await power_cuts(memory_path, 500, seed=1000))
     record_property("figures", figures)
     print("500 power cuts:", figures)
 

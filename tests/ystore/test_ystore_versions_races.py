@@ -102,11 +102,11 @@ async def race(folder: Path, seeds: range) -> None:
             shutil.rmtree(here)
 
 
-async def test_some_races(tmp_path: Path) -> None:
-    await race(tmp_path, range(4))
+async def test_some_races(memory_path: Path) -> None:
+    await race(memory_path, range(4))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_200_races(tmp_path: Path) -> None:
-    await race(tmp_path, range(1000, 1100))
+async def test_200_races(memory_path: Path) -> None:
+    await race(memory_path, range(1000, 1100))
