@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conformance.cs3 import auth, locks, metadata, ocm, shares, transfer, tree, users, versions
+from conformance.cs3 import auth, locked, locks, metadata, ocm, ocm_login, shares, transfer, tree, users, versions
 from conformance.cs3.cases import Case, System, complaints
 from conformance.cs3.world import Site, Target, World
 
 __all__ = ["CASES", "CS3Contract", "Case", "System", "Target", "complaints"]
 
-_AREAS = (auth, tree, transfer, versions, locks, metadata, shares, ocm, users)
+_AREAS = (auth, tree, transfer, versions, locks, locked, metadata, shares, ocm, ocm_login, users)
 CASES: tuple[Case, ...] = tuple(case for area in _AREAS for case in area.case)
 
 
@@ -69,6 +69,10 @@ class CS3Contract:
     async def test_locks(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
 
+    @_cases(locked)
+    async def test_locked(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
     @_cases(metadata)
     async def test_metadata(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
@@ -79,6 +83,10 @@ class CS3Contract:
 
     @_cases(ocm)
     async def test_ocm(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
+    @_cases(ocm_login)
+    async def test_ocm_login(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
 
     @_cases(users)
