@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +206,31 @@ async def test_the_update_at_fault_is_named() -> None:
     with pytest.raises(ReplayFailed) as caught:
         await replay.squash([update(0), update(1), b"\xff\xff\xff", update(3)])
     assert caught.value.index == 2
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 120.0])
+async def test_a_replay_that_takes_too_long_or_nobody_waits_for_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch, timeout_s: float
+) -> None:
+    ended: list[subprocess.Popen[bytes]] = []
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **pipes: Any) -> None:
+            super().__init__([sys.executable, "-c", "import time; time.sleep(600)"], **pipes)
+            ended.append(self)
+            loop.call_soon_threadsafe(started.set)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(replay, "TIMEOUT_S", timeout_s)
+    replaying = asyncio.create_task(replay.squash([update(0)]))
+    if timeout_s:
+        await started.wait()
+        replaying.cancel()
+    with pytest.raises(asyncio.CancelledError if timeout_s else ReplayFailed):
+        await replaying
+    assert {child.returncode for child in ended} == {-signal.SIGKILL}
 
 
 async def test_a_snapshot_that_lacks_something_is_told_from_its_sources() -> None:
