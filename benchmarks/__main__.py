@@ -22,10 +22,12 @@ from benchmarks import (
     opening,
     results,
     servers,
+    storage,
     store_append,
     store_compact,
     store_open,
     store_upload,
+    turns,
     worker,
 )
 from benchmarks.keystrokes import Typing
@@ -71,6 +73,14 @@ async def _upload(ground: Ground, quick: bool) -> list[Row]:
 
 async def _compact(ground: Ground, quick: bool) -> list[Row]:
     return await store_compact.measure(ground.folder / "compact", rounds=1 if quick else 8, seconds=2.0)
+
+
+async def _storage(ground: Ground, quick: bool) -> list[Row]:
+    return await storage.measure(ground.folder / "storage", rounds=1 if quick else 5, number=10 if quick else 60)
+
+
+async def _turns(ground: Ground, quick: bool) -> list[Row]:
+    return await turns.measure(ground.folder / "turns", rounds=2 if quick else 10, entries=500 if quick else turns.ENTRIES)
 
 
 async def _worker(ground: Ground, quick: bool) -> list[Row]:
@@ -119,6 +129,8 @@ BENCHMARKS = {
     ),
     "store-upload": Benchmark("what an hour's session puts into the blob store, against its updates", _upload),
     "store-compact": Benchmark("an append while the store compacts, against one while it does not", _compact),
+    "storage": Benchmark("open, save and list on a real Reva (`make reva`), against cs3client", _storage),
+    "turns": Benchmark("how long a Jupyter server's event loop is held up while large files move", _turns),
     "worker": Benchmark("an edit to the room worker and back, against an echo process", _worker),
     "memory": Benchmark("what an open notebook costs while nobody types, against a stock server", _memory),
     "two": Benchmark("a keystroke through two Jupyter servers and two relays, against one stock server", _two),

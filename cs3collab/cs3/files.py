@@ -17,7 +17,7 @@ from cs3.storage.provider.v1beta1 import spaces_api_pb2
 
 from cs3collab.cs3 import convert, locks, transfer, writing
 from cs3collab.cs3.session import Session
-from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, StorageUnavailable
+from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Overloaded, StorageUnavailable
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
 
 _ATTEMPTS = 2
@@ -88,21 +88,28 @@ class Files:
         `InvalidInput` for a folder: Reva v2 begins to send the size of what is in it, and ends there.
         """
         for _ in range(_ATTEMPTS):
-            info = await self.stat(ref)
-            if info.is_dir:
-                raise InvalidInput(f"{ref} is a folder", hint="list it")
-            if info.size > max_bytes:
-                raise transfer.too_large(info.size, max_bytes)
             try:
                 content, measured = await self._download(api.InitiateFileDownloadRequest(ref=convert.to_ref(ref)), max_bytes)
             except transfer.ShortBody:
+                await self._file(ref)
                 continue
+            except Overloaded:
+                await self._file(ref)
+                raise
             except NotFound as error:
-                await self.stat(ref)
+                await self._file(ref)
                 raise StorageUnavailable("download: the file is there but cannot be fetched", hint="try again") from error
-            if measured or len(content) == info.size:
+            # an empty folder looks like an empty file
+            if (measured and content) or len(content) == (await self._file(ref)).size:
                 return content
         raise Corrupt(f"the storage holds less of {ref} than it says", hint="restore an earlier version of the file")
+
+    async def _file(self, ref: Ref) -> FileInfo:
+        """Raises `NotFound`, and `InvalidInput` for a folder."""
+        info = await self.stat(ref)
+        if info.is_dir:
+            raise InvalidInput(f"{ref} is a folder", hint="list it")
+        return info
 
     @asynccontextmanager
     async def reading(self, ref: Ref, *, max_bytes: int) -> AsyncIterator[tuple[FileInfo, AsyncIterator[bytes]]]:
@@ -110,9 +117,7 @@ class Files:
 
         Raises as `read` does, `Corrupt` also between pieces when more or less comes than the storage said.
         """
-        info = await self.stat(ref)
-        if info.is_dir:
-            raise InvalidInput(f"{info.name} is a folder", hint="choose a file in it")
+        info = await self._file(ref)
         ticket = await transfer.initiate_download(self.session, api.InitiateFileDownloadRequest(ref=convert.to_ref(ref)))
         try:
             async with transfer.answered(self.session, ticket, max_bytes=max_bytes) as answer:
