@@ -27,13 +27,17 @@ MANAGER = FOLDER_EDITOR | {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user of a token. With ``share_id`` the token opens one OCM share only, and ``editor`` is its scope's role."""
+    """The user of a token. With ``share_id`` the token opens one OCM share only.
+
+    ``editor`` is then its scope's role, and ``resource`` the opaque id of what was shared.
+    """
 
     user: Any
     local: bool = False
     service: bool = False
     share_id: str = ""
     editor: bool = False
+    resource: str = ""
 
     @property
     def opaque_id(self) -> str:

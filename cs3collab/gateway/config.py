@@ -11,6 +11,9 @@ import msgspec
 
 from cs3collab.errors import InvalidInput
 
+PROFILES = ("decomposed", "nolocks")
+"""Which real gateway is imitated: Reva 2.48 with the decomposed driver, or Reva v3 with the local one."""
+
 PRIMARY = 1
 """``USER_TYPE_PRIMARY`` of cs3.identity.user.v1beta1."""
 
@@ -51,7 +54,7 @@ class GatewayConfig:
     """``site`` is the domain in the mesh and the default idp. A port of 0 takes a free one.
 
     ``peers`` is read at each use, so a site can be added at any time. ``jwt_secret`` (at least 32 bytes) is made once and kept
-    under ``root`` when empty; machine login is off without ``machine_secret``.
+    under ``root`` when empty; machine login is off without ``machine_secret``. ``profile`` is one of `PROFILES`.
     """
 
     root: Path
@@ -69,8 +72,11 @@ class GatewayConfig:
     upload_bytes: int = 2**30
     peers: dict[str, PeerRecord] = field(default_factory=dict)
     service_accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    profile: str = PROFILES[0]
 
     def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise InvalidInput(f"there is no profile {self.profile!r}", hint=f"use one of {', '.join(PROFILES)}")
         names = [u.username for u in self.users]
         ids = [u.opaque_id for u in self.users]
         for twice in {n for n in names if names.count(n) > 1} | {i for i in ids if ids.count(i) > 1}:
@@ -80,6 +86,11 @@ class GatewayConfig:
                 raise InvalidInput(f"{name!r} cannot name a folder", hint="use letters, digits, dots and dashes")
         if self.jwt_secret and len(self.jwt_secret.encode()) < 32:
             raise InvalidInput("the jwt_secret is too short", hint="give at least 32 bytes, or none to have one made")
+
+    @property
+    def locks(self) -> bool:
+        """Does the storage know locks, conditions and rights?"""
+        return self.profile != "nolocks"
 
 
 def is_name(name: str) -> bool:

@@ -14,6 +14,7 @@ from aiohttp import web
 from cs3collab.errors import NotAuthenticated
 from cs3collab.gateway import identity, status, transfers
 from cs3collab.gateway.index import Node
+from cs3collab.gateway.local import Local, etag
 from cs3collab.gateway.sessions import Download, Upload
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import Refused
@@ -61,14 +62,17 @@ class DataEndpoint:
         try:
             identity.caller_of(self._site, request.headers.get("X-Access-Token", ""))
         except NotAuthenticated as error:
-            raise web.HTTPNotFound(text=f"{error}\n") from error
+            text = f"{error}\n"
+            raise (web.HTTPNotFound(text=text) if self._site.config.locks else web.HTTPUnauthorized(text=text)) from error
 
     async def put(self, request: web.Request) -> web.Response:
         """Stores the body. 400 when it is not as long as was said, 413 past the limit, 507 when the disk is full."""
         key, session = self._session(request)
         if not isinstance(session, Upload):
             raise web.HTTPForbidden(text="this token is for a download\n")
-        if session.size == 0:
+        if not self._site.config.locks:
+            self._check_login(request)
+        elif session.size == 0:
             raise web.HTTPBadRequest(text="an empty file needs no upload\n")
         limit = self._site.config.upload_bytes
         if max(session.size or 0, request.content_length or 0) > limit:
@@ -77,9 +81,9 @@ class DataEndpoint:
         try:
             await self._receive(request, temp, session.size, limit)
             self._site.sessions.take(key)
-            node = await self._finish(session, temp, request.headers.get("X-Disable-Versioning", "").lower() == "true")
+            said = await self._finish(session, temp, request.headers.get("X-Disable-Versioning", "").lower() == "true")
         except Refused as refused:
-            code = _UPLOAD_STATUS.get(refused.code, 500)
+            code = _UPLOAD_STATUS.get(refused.code, 500) if self._site.config.locks else 500
             raise _http_error(code, str(refused)) from refused
         except OSError as error:
             if status.no_space(error):
@@ -87,7 +91,7 @@ class DataEndpoint:
             raise
         finally:
             await asyncio.to_thread(temp.unlink, missing_ok=True)
-        return web.Response(headers=_describe(self._site, node))
+        return web.Response(headers=said)
 
     async def _receive(self, request: web.Request, temp: Path, expected: int | None, limit: int) -> None:
         file = await asyncio.to_thread(temp.open, "wb")
@@ -104,10 +108,22 @@ class DataEndpoint:
         finally:
             await asyncio.to_thread(file.close)
 
-    async def _finish(self, upload: Upload, temp: Path, no_version: bool) -> Node:
+    async def _finish(self, upload: Upload, temp: Path, no_version: bool) -> dict[str, str]:
+        """The headers that say what is there now; Reva v3 says nothing."""
         if no_version:
             upload = upload.without_version()
-        return await self._site.run(lambda: transfers.finish(View(self._site, upload.caller), upload, temp))
+        if not self._site.config.locks:
+            local = Local(self._site, upload.caller)
+            await self._site.run(lambda: local.finish(upload.name, temp, keep_version=upload.keep_version))
+            return {}
+        node = await self._site.run(lambda: transfers.finish(View(self._site, upload.caller), upload, temp))
+        return _describe(self._site, node)
+
+    def _open(self, session: Download) -> transfers.Content:
+        if self._site.config.locks:
+            return transfers.open_content(View(self._site, session.caller), session)
+        file, info = Local(self._site, session.caller).open(session.ref)
+        return transfers.Content(file, info.st_size, etag(info), "", info.st_mtime_ns)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         _, session = self._session(request)
@@ -115,9 +131,8 @@ class DataEndpoint:
             raise web.HTTPForbidden(text="this token is for an upload\n")
         if not session.caller.share_id:  # the guest of another site is known to its own gateway only
             self._check_login(request)
-        view = View(self._site, session.caller)
         try:
-            content = await self._site.run(lambda: transfers.open_content(view, session))
+            content = await self._site.run(lambda: self._open(session))
         except FileNotFoundError as error:
             raise web.HTTPNotFound(text="the file is gone\n") from error
         except Refused as refused:

@@ -26,14 +26,22 @@ from cs3collab.gateway.view import View
 TYPES: Final = ("appauth", "basic", "bearer", "machine", "ocmshares", "serviceaccounts")
 
 
+_WRONG: Final = {
+    True: {"appauth": status.NOT_FOUND, "ocmshares": status.INTERNAL},
+    False: {"appauth": status.UNAUTHENTICATED, "ocmshares": status.UNAUTHENTICATED},
+}
+"""The code for a wrong secret, of Reva v2 and v3."""
+
+
 def caller_of(site: Site, token: str) -> Caller:
     """Whose access token this is. Raises `NotAuthenticated`, also for a user who is no more in the users file."""
     claims = site.tokens.check(token)
     user = claims.user
     share = scoped_share(claims.scope)
     if share is not None:
-        share_id, role, _ = share
-        return Caller(user, share_id=share_id, editor=role == EDITOR)
+        share_id, role, about = share
+        resource = about.get("resourceId") or {}
+        return Caller(user, share_id=share_id, editor=role == EDITOR, resource=str(resource.get("opaqueId", "")))
     if "user" not in claims.scope:
         raise NotAuthenticated("the token has no scope that is known here", hint="log in again")
     if user.id.type == identity.USER_TYPE_SERVICE and user.id.opaque_id in site.config.service_accounts:
@@ -46,14 +54,15 @@ def caller_of(site: Site, token: str) -> Caller:
 
 def authenticate(site: Site, request: Any) -> Fields:
     """Runs in the index thread. What is wrong has another code for each kind, and an unknown kind is INTERNAL, as in Reva."""
+    wrong = _WRONG[site.config.locks]
     match request.type:
         case "basic":
             return _owner(site, site.users.login(request.client_id, request.client_secret))
         case "machine":
             return _owner(site, _machine(site, request.client_id, request.client_secret))
         case "appauth":
-            return _owner(site, _app_password(site, request.client_id, request.client_secret), status.NOT_FOUND)
-        case "serviceaccounts":
+            return _owner(site, _app_password(site, request.client_id, request.client_secret), wrong["appauth"])
+        case "serviceaccounts" if site.config.locks:
             return _owner(site, _service(site, request.client_id, request.client_secret), status.INTERNAL)
         case "bearer":
             return _bearer(site, request.client_secret)
@@ -73,7 +82,7 @@ def _machine(site: Site, client_id: str, secret: str) -> Any | None:
         return None
     claim, colon, value = client_id.partition(":")
     user = site.users.by_claim(claim, value) if colon else site.users.by_claim("username", client_id)
-    if user is None:
+    if user is None or (claim == "userid" and colon and not site.config.locks):  # a claim that Reva v3 does not know
         raise not_found("auth: no such user")
     return user
 
@@ -97,14 +106,15 @@ def _ocm_share(site: Site, share_id: str, secret: str) -> Fields:
     row = site.index.one("SELECT proto FROM ocm_shares WHERE token = ?", secret)
     share = ocm.Share.FromString(row[0]) if row else None
     if share is None or expired(share):
-        raise Refused(INTERNAL, "auth: no share has this secret")
+        raise Refused(_WRONG[site.config.locks]["ocmshares"], "auth: no share has this secret")
     if share.id.opaque_id != share_id:
         raise denied("auth: the secret is of another share")
     editor = is_editor(share)
     rid = share.resource_id
     grantee = share.grantee.user_id
+    name = f"{grantee.opaque_id}@{grantee.idp}" if site.config.locks else grantee.opaque_id
     user = identity.User(
-        id=identity.UserId(opaque_id=f"{grantee.opaque_id}@{grantee.idp}", idp=grantee.idp, type=identity.USER_TYPE_FEDERATED),
+        id=identity.UserId(opaque_id=name, idp=grantee.idp, type=identity.USER_TYPE_FEDERATED),
         username=grantee.opaque_id,
         display_name=grantee.opaque_id,
     )
@@ -219,7 +229,9 @@ def invalidate_app_password(view: View, request: Any) -> Fields:
 
 def _app_password(site: Site, username: str, password: str) -> Any | None:
     user = site.users.by_claim("username", username)
+    if user is None:
+        raise not_found("auth: no such user")
     row = site.index.one("SELECT user, proto FROM app_passwords WHERE digest = ?", _digest(password))
-    if user is None or row is None or row[0] != user.id.opaque_id:
+    if row is None or row[0] != user.id.opaque_id:
         return None
     return None if expired(applications.AppPassword.FromString(row[1])) else user

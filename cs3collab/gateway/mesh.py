@@ -15,7 +15,7 @@ from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.rights import expired
 from cs3collab.gateway.site import Site
-from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, Fault, Refused, not_found
+from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Fault, Refused, not_found
 from cs3collab.gateway.view import View
 
 INVITE_LIFETIME_S: Final = 86400
@@ -84,7 +84,12 @@ async def forward_invite(site: Site, caller: Caller | None, request: Any) -> Fie
         "email": user.mail,
         "name": user.display_name,
     }
-    said = await site.peers.post(domain, "invite-accepted", body)
+    try:
+        said = await site.peers.post(domain, "invite-accepted", body)
+    except Refused as refused:
+        if refused.code == NOT_FOUND and not site.config.locks:
+            raise Refused(INVALID_ARGUMENT, refused.message) from refused
+        raise
     try:
         remote = remote_user(domain, str(said["userID"]), str(said.get("email", "")), str(said.get("name", "")))
     except KeyError as error:
@@ -144,6 +149,8 @@ def find_accepted_users(view: View, request: Any) -> Fields:
 
 
 def get_accepted_user(view: View, request: Any) -> Fields:
+    if not view.site.config.locks:  # Reva v3 does not take the id that it gives
+        raise Refused(INVALID_ARGUMENT, "not the id of a user")
     try:
         return {"remote_user": known(view, request.remote_user_id)}
     except Refused as refused:

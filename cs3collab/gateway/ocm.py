@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
@@ -13,6 +15,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3collab.gateway import access, mesh
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
+from cs3collab.gateway.local import Local
 from cs3collab.gateway.rights import is_editor
 from cs3collab.gateway.sharing import check_permissions
 from cs3collab.gateway.site import Site
@@ -34,22 +37,22 @@ async def create_share(site: Site, caller: Caller | None, request: Any) -> Field
 
 
 def _create(view: View, request: Any) -> tuple[Any, dict[str, Any]]:
-    node, _ = view.existing(storage.Reference(resource_id=request.resource_id), "add_grant")
+    thing = _thing(view, request.resource_id)
     ways = [way for way in request.access_methods if way.WhichOneof("term") == "webdav_options"]
     if not ways:
         raise Refused(INVALID_ARGUMENT, "an access method with webdav_options is needed")
     for way in ways:
-        check_permissions(way.webdav_options.permissions, node)
+        check_permissions(way.webdav_options.permissions, is_dir=thing.is_dir)
     grantee = mesh.known(view, request.grantee.user_id)
     view.site.peers.record(grantee.id.idp)
     now = timestamp(time.time_ns())
     share = ocm.Share(
         id=ocm.ShareId(opaque_id=str(uuid.uuid4())),
-        resource_id=view.rid(node),
-        name=node.name,
+        resource_id=thing.rid,
+        name=thing.name,
         token=secrets.token_urlsafe(32),
         grantee=storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=grantee.id),
-        owner=view.owner(node),
+        owner=thing.owner,
         creator=view.caller.user.id,
         ctime=now,
         mtime=now,
@@ -61,14 +64,35 @@ def _create(view: View, request: Any) -> tuple[Any, dict[str, Any]]:
     made = view.index.run(
         "INSERT OR IGNORE INTO ocm_shares VALUES (?, ?, ?, ?, ?)",
         share.id.opaque_id,
-        node.id,
+        thing.rid.opaque_id,
         mesh.remote_key(grantee.id),
         share.token,
         share.SerializeToString(),
     )
     if not made:
         raise Refused(ALREADY_EXISTS, "it is shared with them already")
-    return share, _invitation(view, share, node.is_dir)
+    return share, _invitation(view, share, thing.is_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """What is shared."""
+
+    rid: Any
+    name: str
+    is_dir: bool
+    owner: Any
+
+
+def _thing(view: View, rid: Any) -> _Thing:
+    """Raises NOT_FOUND or PERMISSION_DENIED."""
+    ref = storage.Reference(resource_id=rid)
+    if view.site.config.locks:
+        node, _ = view.existing(ref, "add_grant")
+        return _Thing(view.rid(node), node.name, node.is_dir, view.owner(node))
+    local = Local(view.site, view.caller)
+    spot = local.spot(ref)
+    return _Thing(local.rid(spot), posixpath.basename(spot.path), spot.is_dir(), view.caller.user.id)
 
 
 def _rights(share: Any) -> list[str]:
@@ -160,12 +184,12 @@ async def update_share(site: Site, caller: Caller | None, request: Any) -> Field
     def update() -> Any:
         view = View(site, caller)
         share = _find(view, request.ref)
-        node = view.tree.find(share.resource_id.opaque_id)
+        is_dir = _thing(view, share.resource_id).is_dir
         for field in request.field:
             if field.WhichOneof("field") == "expiration":
                 share.expiration.CopyFrom(field.expiration)
             elif field.access_methods.WhichOneof("term") == "webdav_options":
-                check_permissions(field.access_methods.webdav_options.permissions, node)
+                check_permissions(field.access_methods.webdav_options.permissions, is_dir=is_dir)
                 del share.access_methods[:]
                 share.access_methods.append(field.access_methods)
             else:

@@ -114,9 +114,8 @@ class OCMEndpoint:
             raise Refused(status.INVALID_ARGUMENT, "not a file or folder")
         secret = said.protocol.webdav.shared_secret
         try:
-            session = self._site.peers.session(domain, said.provider_id, secret)
-            home = await session.whoami()
-            role = shared_role(await session.tokens.token())
+            home, token = await self._site.peers.login(domain, said.provider_id, secret)
+            role = shared_role(token)
         except Refused as refused:
             raise denied(refused.message) from refused
         except CollabError as error:

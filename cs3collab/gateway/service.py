@@ -15,9 +15,10 @@ from cs3.gateway.v1beta1 import gateway_api_pb2
 from google.protobuf.message_factory import GetMessageClass
 
 from cs3collab.errors import NotAuthenticated
-from cs3collab.gateway import files, history, identity, locking, mesh, ocm, remote, sharing, status, transfers
+from cs3collab.gateway import files, history, identity, local_calls, locking, mesh, ocm, remote, sharing, status, transfers
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.files import Fields
+from cs3collab.gateway.local import Local
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import Fault, Refused
 from cs3collab.gateway.view import View
@@ -162,12 +163,76 @@ METHODS: Final[dict[str, Method]] = {
 }
 
 
-class GatewayService:
-    """Answers the calls of `METHODS` for one site."""
+def _in_local(name: str, handler: Callable[[Local, Any], Fields], *, scoped: bool = False) -> Method:
+    """A handler of the profile without locks; a share's token is judged here, for the storage judges nobody."""
 
-    def __init__(self, site: Site, methods: Mapping[str, Method] = METHODS) -> None:
+    def within(site: Site, caller: Caller, request: Any) -> Fields:
+        local = Local(site, caller)
+        if caller.share_id and not local_calls.in_scope(local, name, request):
+            raise Fault(grpc.StatusCode.PERMISSION_DENIED, "auth: the token is for one share only")
+        return handler(local, request)
+
+    async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
+        assert caller is not None
+        return await site.run(lambda: within(site, caller, request))
+
+    return Method(run, scoped=scoped)
+
+
+async def _who_am_i(site: Site, caller: Caller | None, request: Any) -> Fields:
+    return identity.who_am_i(site, request)
+
+
+_SCOPED: Final[dict[str, Callable[[Local, Any], Fields]]] = {
+    "Stat": local_calls.stat,
+    "ListContainer": local_calls.list_container,
+    "CreateContainer": local_calls.create_container,
+    "TouchFile": local_calls.touch_file,
+    "Delete": local_calls.delete,
+    "Move": local_calls.move,
+    "SetArbitraryMetadata": local_calls.set_metadata,
+    "UnsetArbitraryMetadata": local_calls.unset_metadata,
+    "InitiateFileUpload": local_calls.initiate_upload,
+    "InitiateFileDownload": local_calls.initiate_download,
+    "SetLock": local_calls.no_locks,
+    "GetLock": local_calls.no_locks,
+    "RefreshLock": local_calls.no_locks,
+    "Unlock": local_calls.no_locks,
+}
+_UNSCOPED: Final[dict[str, Callable[[Local, Any], Fields]]] = {
+    "GetPath": local_calls.get_path,
+    "GetQuota": local_calls.get_quota,
+    "GetHome": local_calls.get_home,
+    "CreateHome": local_calls.create_home,
+    "ListStorageSpaces": local_calls.list_spaces,
+    "ListFileVersions": local_calls.list_versions,
+    "RestoreFileVersion": local_calls.restore_version,
+    "ListRecycle": local_calls.list_recycle,
+    "RestoreRecycleItem": local_calls.restore_recycled,
+    "PurgeRecycle": local_calls.purge_recycle,
+    "CreateShare": local_calls.create_share,
+    "GetShare": local_calls.get_share,
+    "ListShares": local_calls.list_shares,
+    "UpdateShare": local_calls.update_share,
+    "RemoveShare": local_calls.remove_share,
+    "ListReceivedShares": local_calls.list_received,
+    "GetReceivedShare": local_calls.get_received,
+    "UpdateReceivedShare": local_calls.update_received,
+}
+NOLOCKS: Final[dict[str, Method]] = {
+    **{name: replace(method, nobody=FAULT) for name, method in METHODS.items()},
+    **{name: _in_local(name, handler, scoped=True) for name, handler in _SCOPED.items()},
+    **{name: _in_local(name, handler) for name, handler in _UNSCOPED.items()},
+    "WhoAmI": Method(_who_am_i),
+}
+
+
+class GatewayService:
+    """Answers the calls of `METHODS` or `NOLOCKS` for one site."""
+
+    def __init__(self, site: Site) -> None:
         self._site = site
-        self._methods = methods
+        self._methods: Mapping[str, Method] = METHODS if site.config.locks else NOLOCKS
 
     def handler(self) -> Any:
         handlers = {

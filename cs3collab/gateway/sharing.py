@@ -13,7 +13,6 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from cs3collab.gateway.config import is_name
 from cs3collab.gateway.files import Fields
-from cs3collab.gateway.index import Node
 from cs3collab.gateway.rights import grantee_keys
 from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Fault, Refused, denied, not_found
 from cs3collab.gateway.view import View, timestamp
@@ -30,7 +29,7 @@ def create_share(view: View, request: Any) -> Fields:
             raise Fault(grpc.StatusCode.INTERNAL, refused.message) from refused
         raise
     grant = request.grant
-    check_permissions(grant.permissions.permissions, node)
+    check_permissions(grant.permissions.permissions, is_dir=node.is_dir)
     grantee = _grantee(grant.grantee)
     if grantee in grantee_keys(view.caller) and grantee.startswith("user:"):
         raise Fault(grpc.StatusCode.UNKNOWN, "owner and grantee are the same")
@@ -55,11 +54,11 @@ def create_share(view: View, request: Any) -> Fields:
     return {"share": share}
 
 
-def check_permissions(permissions: Any, node: Node) -> None:
+def check_permissions(permissions: Any, *, is_dir: bool) -> None:
     """Raises INVALID_ARGUMENT for what cannot be given."""
     if not permissions.stat:
         raise Refused(INVALID_ARGUMENT, "a share must at least let stat")
-    if not node.is_dir and any(getattr(permissions, name) for name in _FOLDER_ONLY):
+    if not is_dir and any(getattr(permissions, name) for name in _FOLDER_ONLY):
         raise Refused(INVALID_ARGUMENT, "these permissions are for folders only")
     if permissions.add_grant or permissions.update_grant or permissions.remove_grant:
         raise Refused(INVALID_ARGUMENT, "sharing on is not supported")
@@ -93,7 +92,7 @@ def update_share(view: View, request: Any) -> Fields:
     for path in request.update_mask.paths:
         match path:
             case "permissions":
-                check_permissions(given.permissions.permissions, node)
+                check_permissions(given.permissions.permissions, is_dir=node.is_dir)
                 share.permissions.CopyFrom(given.permissions)
             case "expiration":
                 share.ClearField("expiration")

@@ -19,6 +19,7 @@ from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.locks import check_write
 from cs3collab.gateway.sessions import Download, Upload
+from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import (
     ABORTED,
     ALREADY_EXISTS,
@@ -52,7 +53,7 @@ def initiate_upload(view: View, request: Any) -> Fields:
         parent_id=parent.id,
         name=place.name if place.node is None else place.node.name,
         node_id=place.node.id if place.node else "",
-        size=_length(request.opaque),
+        size=length(request.opaque),
         if_match=request.if_match if option == "if_match" else "",
         if_not_exist=option == "if_not_exist" and request.if_not_exist,
         unmodified_since_ns=since.seconds * 10**9 + since.nanos if option == "if_unmodified_since" else None,
@@ -62,7 +63,7 @@ def initiate_upload(view: View, request: Any) -> Fields:
     _check(view, upload, place.node)
     if upload.size == 0:
         finish(view, upload, view.tree.new_temp())
-    return {"protocols": [_offer(view, gateway.FileUploadProtocol, "upload_endpoint", "simple", upload)]}
+    return {"protocols": [offer(view.site, gateway.FileUploadProtocol, "upload_endpoint", "simple", upload)]}
 
 
 def _target(view: View, ref: Any) -> Place:
@@ -87,17 +88,18 @@ def initiate_download(view: View, request: Any) -> Fields:
     ref = storage.Reference()
     ref.CopyFrom(request.ref)
     download = Download(view.caller, ref)
-    return {"protocols": [_offer(view, gateway.FileDownloadProtocol, "download_endpoint", "spaces", download)]}
+    return {"protocols": [offer(view.site, gateway.FileDownloadProtocol, "download_endpoint", "spaces", download)]}
 
 
-def _offer(view: View, kind: Any, field: str, protocol: str, session: Upload | Download) -> Any:
-    site = view.site
-    offer = kind(protocol=protocol, token=site.tokens.mint_transfer(site.sessions.add(session)))
-    setattr(offer, field, site.data_url)
-    return offer
+def offer(site: Site, kind: Any, field: str, protocol: str, session: Upload | Download) -> Any:
+    """A ``FileUploadProtocol`` or ``FileDownloadProtocol`` for `session`."""
+    made = kind(protocol=protocol, token=site.tokens.mint_transfer(site.sessions.add(session)))
+    setattr(made, field, site.data_url)
+    return made
 
 
-def _length(opaque: Any) -> int | None:
+def length(opaque: Any) -> int | None:
+    """Bytes that an upload is said to have. Raises INVALID_ARGUMENT."""
     if "Upload-Length" not in opaque.map:
         return None
     text = opaque.map["Upload-Length"].value

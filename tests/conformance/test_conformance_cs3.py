@@ -23,6 +23,13 @@ class TestEmbeddedDecomposed(CS3Contract):
             yield target
 
 
+class TestEmbeddedNoLocks(CS3Contract):
+    @pytest_asyncio.fixture(scope="class", loop_scope="class")
+    async def target(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
+        async with embedded(tmp_path_factory.mktemp("nolocks"), System.V3) as target:
+            yield target
+
+
 class Real(CS3Contract):
     kind: str
     system: System

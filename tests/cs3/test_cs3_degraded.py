@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from conformance.storage import Bench, Conditions, Writing
-from support.sites import Site
+from support.sites import USERS, Site, user
 
 from cs3collab.cs3 import transfer
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.transfer import Sent, Upload
 from cs3collab.errors import StorageUnavailable, Unsupported
-from cs3collab.gateway import data, service, status, transfers
+from cs3collab.gateway import data
+from cs3collab.gateway.config import GatewayConfig
+from cs3collab.gateway.server import EmbeddedGateway
 from cs3collab.types import Lock, NotLatest, Ref, ResourceId
 
 REAL_PUT = data.DataEndpoint.put
 OnPut = Callable[[Callable[[data.DataEndpoint, web.Request], Awaitable[web.StreamResponse]]], None]
 
 
-def _no_locks(view: Any, request: Any) -> Any:
-    raise status.Refused(status.INTERNAL, "error of the storage driver")
-
-
-@pytest.fixture(autouse=True)
-def degraded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for method in ("SetLock", "GetLock", "RefreshLock", "Unlock"):
-        monkeypatch.setitem(service.METHODS, method, service.in_view(_no_locks))
-    monkeypatch.setattr(transfers, "_check", lambda *_: None)
-    monkeypatch.setattr(data, "_describe", lambda *_: {})
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Site]:
+    config = GatewayConfig(tmp_path, [user(name) for name in USERS], site="a.example", profile="nolocks")
+    async with EmbeddedGateway(config) as gateway:
+        site = Site("a.example", tmp_path, gateway, config)
+        yield site
+        await site.close()
 
 
 class TestDegradedStorage(Writing, Conditions):
     @pytest.fixture
-    async def bench(self, degraded: None, running: Site) -> Bench:
+    async def bench(self, running: Site) -> Bench:
         owner = await running.files("einstein")
         folder = await running.ref("einstein", "bench")
         await owner.mkdir(folder)

@@ -132,3 +132,8 @@ async def test_two_gateways_have_different_storage_ids(sites: Sites, tmp_path: P
         einstein = await (await sites.start(tmp_path / name)).user("einstein")
         ids.add((await einstein.stat(by_path("/users/id-einstein"))).id.storage_id)
     assert len(ids) == 2
+
+
+def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="decomposed, nolocks"):
+        GatewayConfig(tmp_path, [], profile="posix")

@@ -18,7 +18,10 @@ SECRET = "a secret of the suite's gateways, long enough"
 SERVICE = ("service", "service-secret")
 
 
-def config(root: Path, domain: str) -> GatewayConfig:
+PROFILES = {System.V2: "decomposed", System.V3: "nolocks"}
+
+
+def config(root: Path, domain: str, profile: str) -> GatewayConfig:
     return GatewayConfig(
         root=root,
         users=[user(name) for name in USERS],
@@ -26,6 +29,7 @@ def config(root: Path, domain: str) -> GatewayConfig:
         jwt_secret=SECRET,
         machine_secret="machine-secret",
         service_accounts=dict([SERVICE]),
+        profile=profile,
     )
 
 
@@ -40,8 +44,8 @@ async def embedded(root: Path, system: System) -> AsyncIterator[Target]:
     for folder in ("a", "b"):
         (root / folder).mkdir()
     async with (
-        EmbeddedGateway(config(root / "a", "a.example")) as a,
-        EmbeddedGateway(config(root / "b", "b.example")) as b,
+        EmbeddedGateway(config(root / "a", "a.example", PROFILES[system])) as a,
+        EmbeddedGateway(config(root / "b", "b.example", PROFILES[system])) as b,
     ):
         a.config.peers["b.example"] = PeerRecord(b.address, "b.example")
         b.config.peers["a.example"] = PeerRecord(a.address, "a.example")

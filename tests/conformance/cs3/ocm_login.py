@@ -235,6 +235,7 @@ async def _(w: World) -> list[Any]:
     "still there",
     older="INTERNAL",
     embedded="INTERNAL",
+    nolocks="INTERNAL",
     why="v2.48 does not tell the other site",
 )
 async def _(w: World) -> str:

@@ -62,6 +62,7 @@ async def _(w: World) -> list[str]:
     "X-Disable-Versioning on the PUT is not looked at",
     [1, "second"],
     embedded=[0, "second"],
+    nolocks=[0, "second"],
     why="EOS keeps none then, and neither does the embedded gateway, whose disk is somebody's own",
 )
 async def _(w: World) -> list[Any]:
