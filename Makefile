@@ -29,14 +29,13 @@ demo: setup ## Two sites on this machine, to try it; make demo ARGS="--check" ne
 	$(BIN)/cs3collab demo $(ARGS)
 
 .PHONY: test
-test: setup ## The tests a change needs, Python and TypeScript, in under five minutes
+test: setup ## The tests a change needs, Python and TypeScript, in about five minutes
 	$(BIN)/pytest -m "not e2e and not slow and not reva" -n $(WORKERS) $(ARGS)
 	npm test --silent
 
 .PHONY: test-slow
 test-slow: setup ## The tests that take minutes
-	$(BIN)/pytest -m slow tests/ystore -n $(WORKERS) $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
-	$(BIN)/pytest -m "slow and not e2e and not reva" --ignore tests/ystore $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/pytest -m "slow and not e2e and not reva" -n $(WORKERS) $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
 
 .PHONY: test-e2e
 test-e2e: setup ## The tests in a real browser; Chromium must be installed

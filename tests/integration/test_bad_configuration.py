@@ -19,7 +19,7 @@ from support.sites import Site, jupyter_server, site
 
 from cs3collab import cli
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(240)]
 RUN_S = 120.0
 BASE: dict[str, Any] = {"site": "a.example", "gateway": {"address": "127.0.0.1:1"}, "store": {"directory": "store"}}
 SECRET = "do-not-print-this-word"

@@ -26,6 +26,7 @@ from cs3collab.errors import CollabError
 from cs3collab.types import FileInfo, Role
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(180),

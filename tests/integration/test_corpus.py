@@ -25,6 +25,7 @@ AT_ONCE = 4
 ADDED = {"cell_type": "markdown", "id": "added-by-the-test", "metadata": {}, "source": "# added 🎉"}
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     pytest.mark.timeout(280),
     pytest.mark.filterwarnings("ignore::nbformat.warnings.DuplicateCellId", "ignore::nbformat.warnings.MissingIDFieldWarning"),

@@ -19,7 +19,7 @@ from cs3collab import client
 from cs3collab.client import LiveDocument
 from cs3collab.types import Role
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @dataclass

@@ -89,6 +89,7 @@ async def test_the_other_site_lists_reads_and_restores_and_its_viewers_only_look
     assert [cell.source for cell in saved.cells] == ["x = 1 + 2", "y = 2"]
 
 
+@pytest.mark.slow
 async def test_a_restore_that_was_acknowledged_survives_kill_9_of_the_home_relay(world: World) -> None:
     async with live(world.editor) as there:
         source = there.shared.ycells[0]["source"]

@@ -33,7 +33,7 @@ from cs3collab import client
 from cs3collab.rooms.lib0 import AwarenessEntry, encode_awareness
 from cs3collab.rooms.ysocket import UPDATE, awareness_message, sync_message
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 
 @pytest.mark.parametrize("path", ["linked.ipynb", "alone.ipynb"])

@@ -22,7 +22,7 @@ from support.hostile import (
 from cs3collab.relay import protocol as p
 from cs3collab.types import Credential, RoomId, Target
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,10 @@ from cs3collab.errors import CollabError, DeadlineExceeded
 from cs3collab.types import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-KINDS = ("embedded", *(pytest.param(name, marks=pytest.mark.reva) for name, revad in REVADS.items() if not revad.bare))
+KINDS = (
+    pytest.param("embedded", marks=pytest.mark.slow),
+    *(pytest.param(name, marks=pytest.mark.reva) for name, revad in REVADS.items() if not revad.bare),
+)
 EFFECT_S = 60.0
 """Within which a right that was taken back must end."""
 

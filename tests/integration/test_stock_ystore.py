@@ -20,7 +20,7 @@ from support.sites import JupyterServer, Site, jupyter_server, site
 from cs3collab.rooms.ysocket import raw_request
 from ystore import Store, manifest, segment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180)]
 BEFORE, WORDS = "x = 1", "\nnever saved, only in the log"
 MARK = b"never saved"
 

@@ -22,7 +22,7 @@ from cs3collab.gateway.server import EmbeddedGateway
 from cs3collab.types import Ref, Role, Written
 
 LINGER_S = 0.5
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def write(document: client.LiveDocument, words: str) -> None:

@@ -18,7 +18,7 @@ from cs3collab.cs3.blobs import CS3Blobs
 from cs3collab.relay.config import AccountConfig
 from ystore import segment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180)]
 NEVER_SAVED = {**FAST, "idle_save_s": 1e6, "busy_save_s": 1e6}
 WORDS = "\nnever saved, only durable"
 

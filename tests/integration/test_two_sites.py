@@ -69,6 +69,7 @@ async def test_both_see_what_both_type_and_the_file_holds_it(world: World) -> No
     assert saved.cells[1].source == "y = 2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [True, False], ids=["home relay", "other relay"])
 async def test_a_relay_is_killed_while_both_sites_type(world: World, home: bool) -> None:
     async with (

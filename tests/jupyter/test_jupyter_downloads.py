@@ -52,11 +52,10 @@ async def test_files_come_whole_with_their_length_and_hidden_ones_and_folders_do
         for path in ("Shares", ""):
             async with http.get(f"{server.url}files/{path}") as answer:
                 assert answer.status == 400
-    async with (
-        aiohttp.ClientSession() as stranger,
-        jupyter_server(home, "einstein", live=False, app="jupyter_server") as server,
-    ):
-        async with stranger.get(f"{server.url}files/a.bin", allow_redirects=False) as answer:
+        async with (
+            aiohttp.ClientSession() as stranger,
+            stranger.get(f"{server.url}files/a.bin", allow_redirects=False) as answer,
+        ):
             assert answer.status in (302, 403)
 
 

@@ -38,7 +38,7 @@ def test_times_are_kept_to_the_last_bit(at: float) -> None:
     assert (found.at, math.copysign(1, found.at)) == (at, math.copysign(1, at))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_up_to_a_changed_bit_blocks_are_read(byte: int, bit: int) -> None:
     data = bytearray(MANY)
@@ -49,7 +49,7 @@ def test_up_to_a_changed_bit_blocks_are_read(byte: int, bit: int) -> None:
     assert len(found) < len(RECORDS)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**9))
 def test_of_a_cut_segment_whole_blocks_are_read(end: int) -> None:
     found = list(columns.decode(MANY[: end % len(MANY)]))
