@@ -14,6 +14,7 @@ from statistics import median
 
 from benchmarks import store_trace
 from benchmarks.results import Row, percentile
+from cs3collab.relay.command import SWITCH_S
 from ystore import Store
 
 DOCUMENT_BYTES = 500_000
@@ -26,6 +27,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     """One person's edits at an even pace into a document of 500 kB; in turn alone, while one compaction follows another, and
     while processes start that do nothing. Each figure is the median over rounds.
     """
+    sys.setswitchinterval(SWITCH_S)
     took: defaultdict[str, list[list[float]]] = defaultdict(list)
     doc = store_trace.large(DOCUMENT_BYTES)
     async with await Store.open(folder / "compacted") as store:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from ystore.files import Files
 
 T = TypeVar("T")
 
-_SWITCH_S = 0.001
-"""How long Python lets a thread that packs a segment go on while an append waits for its turn, which it does four times."""
-
 
 class Journal:
     """The threads and the bound that all documents of a process share. Use one per process, on one event loop.
 
     ``backlog`` is the number of bytes that may wait for the disk; past it `StoreOverloaded` is raised at once. ``threads`` is
-    how many documents are synced at once: of many a file system makes one commit.
+    how many documents are synced at once: of many a file system makes one commit. A program that is there for appends does well
+    to call ``sys.setswitchinterval(0.001)``: each waits up to four such intervals for a thread that packs a segment.
     """
 
     def __init__(self, *, files: Files | None = None, threads: int = 16, backlog: int = 64 * 2**20) -> None:
@@ -35,7 +32,6 @@ class Journal:
         self.waiting = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ystore-journal")
         self._upkeep = ThreadPoolExecutor(2, thread_name_prefix="ystore-upkeep")
-        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """`function(*args)` in a thread that appends."""
