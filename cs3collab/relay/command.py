@@ -13,7 +13,7 @@ from cs3collab.relay.config import check, load
 from cs3collab.relay.service import check_gateway, open_relay
 
 SWITCH_S = 0.001
-"""How long Python lets a thread go on while others wait; an edit that is made durable waits up to four times (`ystore.Journal`)."""
+"""Seconds that Python lets a thread go on while others wait, as an edit does four times on its way to the disk."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
