@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cs3collab.errors import InvalidInput
-from cs3collab.gateway.config import GatewayConfig, load_mesh, load_projects, load_users
+from cs3collab.gateway.config import PROFILES, GatewayConfig, load_mesh, load_projects, load_users
 from cs3collab.gateway.server import EmbeddedGateway
 
 MACHINE_SECRET = "CS3COLLAB_MACHINE_SECRET"
@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=9142, help="gRPC port, 0 for a free one (default: 9142)")
     parser.add_argument("--http-port", type=int, default=9143, help="data port, 0 for a free one (default: 9143)")
     parser.add_argument("--mesh", type=Path, help='other sites: {"b.example": {"gateway": "host:port", "name": "Site B"}}')
+    parser.add_argument(
+        "--profile", choices=PROFILES, default=PROFILES[0], help="whose answers to give: Reva v2's, or Reva v3's without locks"
+    )
     parser.add_argument("--token-lifetime", type=int, default=86400, metavar="SECONDS", help="of logins (default: a day)")
     parser.add_argument("--ready-file", type=Path, help="write the addresses here, as JSON, once it serves")
     parser.epilog = f"{parser.epilog or ''}\n\n{_MORE}"
@@ -63,6 +66,7 @@ def config_from(args: argparse.Namespace) -> GatewayConfig:
         machine_secret=os.environ.get(MACHINE_SECRET, ""),
         token_lifetime_s=args.token_lifetime,
         peers=load_mesh(args.mesh) if args.mesh else {},
+        profile=args.profile,
     )
 
 
