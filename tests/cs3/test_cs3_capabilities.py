@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from support.reva import REVADS, reva_site
 from support.sites import Site
 
 from cs3collab.cs3 import capabilities, transfer
@@ -83,3 +85,20 @@ async def test_an_operator_reads_what_is_weaker_and_what_changed(
         False,
         "what the storage can do is not known yet: the gateway is away",
     )
+
+
+V2 = replace(ALL, quiet=False)
+NO_LOCKS = replace(V2, locks=False, guards=False, if_match=False, if_absent=False, spaces=False)
+
+
+@pytest.mark.reva
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [(name, NO_LOCKS if revad.bare else V2) for name, revad in sorted(REVADS.items())],
+)
+async def test_real_revas(kind: str, found: Capabilities, tmp_path: Path) -> None:
+    async with reva_site(kind, tmp_path) as here:
+        files = await here.files("einstein")
+        home = await here.ref("einstein")
+        assert await probe(files, home) == found
+        assert not [info.name for info in await files.list(home) if info.name.startswith(capabilities.PREFIX)]
