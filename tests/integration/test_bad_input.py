@@ -314,16 +314,16 @@ async def test_a_large_output_survives_the_edit_of_a_small_cell(stack: Stack, wa
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_many_cells(stack: Stack, count: int) -> None:
-    server = stack.servers["relay"]
-    before = await stack.site.put("einstein", "many.ipynb", many(count))
-    async with client.open(server.url, "many.ipynb", token=server.token, timeout_s=180) as document:
+    server, name = stack.servers["relay"], f"many-{count}.ipynb"
+    before = await stack.site.put("einstein", name, many(count))
+    async with client.open(server.url, name, token=server.token, timeout_s=180) as document:
         await touch_without_edit(document)
-        assert (await stack.info("many.ipynb")).etag == before.etag
+        assert (await stack.info(name)).etag == before.etag
         text = document.shared.ycells[count // 2]["source"]
         text += "\nedited"
         await document.durable()
         assert (await document.save())["status"] == "success"
-    cells, _ = read(await stack.site.read("einstein", "many.ipynb"))
+    cells, _ = read(await stack.site.read("einstein", name))
     assert [cell["source"] for cell in cells] == [f"x = {n}" + "\nedited" * (n == count // 2) for n in range(count)]
 
 
