@@ -124,12 +124,16 @@ class RoomId:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A CS3 lock. ``expires_at`` is Unix seconds by the storage's clock, None for a lock without end."""
+    """A CS3 lock. ``expires_at`` is Unix seconds by the storage's clock, None for a lock without end.
+
+    ``since`` is when it was first taken, where that is said.
+    """
 
     lock_id: str
     app_name: str = ""
     holder: User | None = None
     expires_at: float | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

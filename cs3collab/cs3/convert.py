@@ -105,6 +105,7 @@ def from_lock(lock: Any) -> Lock:
         app_name=lock.app_name,
         holder=from_user_id(lock.user) if lock.user.opaque_id else None,
         expires_at=from_timestamp(lock.expiration) if lock.HasField("expiration") else None,
+        since=from_timestamp(lock.creation_time) if lock.HasField("creation_time") else None,
     )
 
 

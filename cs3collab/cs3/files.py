@@ -151,7 +151,8 @@ class Files:
         await locks.refresh_lock(self.session, ref, lock, existing_lock_id=existing_lock_id, app_name=self.app_name)
 
     async def get_lock(self, ref: Ref) -> Lock | None:
-        return await locks.get_lock(self.session, ref)
+        """With the holder's name. Raises `NotFound` for a missing file, `Unsupported` where there are no locks."""
+        return await locks.named(self.session, await locks.get_lock(self.session, ref))
 
     async def unlock(self, ref: Ref, lock: Lock) -> None:
         await locks.unlock(self.session, ref, lock, app_name=self.app_name)

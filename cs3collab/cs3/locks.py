@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
@@ -48,6 +49,13 @@ async def get_lock(session: Session, ref: Ref) -> Lock | None:
         await session.call("Stat", api.StatRequest(ref=convert.to_ref(target)))  # NOT_FOUND also means a missing file
         return None
     return convert.from_lock(response.lock) if response.lock.lock_id else None
+
+
+async def named(session: Session, lock: Lock | None) -> Lock | None:
+    """The lock with its holder's name, for locks say only the id."""
+    if lock is None or lock.holder is None or lock.holder.display_name:
+        return lock
+    return replace(lock, holder=await _known(session, lock.holder))
 
 
 async def refresh_lock(session: Session, ref: Ref, lock: Lock, *, existing_lock_id: str = "", app_name: str = APP_NAME) -> None:
@@ -110,11 +118,17 @@ async def _answers_nothing_about_locks(session: Session, target: Ref) -> bool:
 
 
 async def _label(session: Session, holder: User) -> str:
+    user = await _known(session, holder)
+    return user.label if user is not holder else holder.key
+
+
+async def _known(session: Session, holder: User) -> User:
+    """`holder` itself where the gateway does not tell more."""
     from cs3.identity.user.v1beta1 import user_api_pb2
 
     try:
         request = user_api_pb2.GetUserRequest(user_id=convert.to_user_id(holder))
         user = convert.from_user((await session.call("GetUser", request)).user)
     except (NotFound, NotAuthorized, StorageUnavailable, Unsupported):
-        return holder.key
-    return user.label if user.opaque_id else holder.key
+        return holder
+    return user if user.opaque_id else holder

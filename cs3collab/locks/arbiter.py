@@ -16,7 +16,10 @@ from cs3collab.types import Lock
 APP_NAME = "cs3collab"
 DEADLINE_SHARE = 0.8
 """Part of the lock's lifetime in which its holder trusts it; the rest covers writes under way and a drifting clock."""
+LOCKS_AGAIN_S = 600.0
+"""How long a storage that answered as one without locks is believed, seconds: it may have been out of order."""
 _TRIES = 2
+_NEVER, _NOW = float("inf"), float("-inf")
 
 
 class Phase(enum.Enum):
@@ -24,6 +27,8 @@ class Phase(enum.Enum):
     ACQUIRING = "acquiring"
     HELD = "held"
     REFRESHING = "refreshing"
+    LOSING = "losing"
+    """Held as far as we know, but a refresh was not answered, a write was refused, or the lock was not seen on the file."""
     LOST = "lost"
     BLOCKED = "blocked"
     """Another app, or another authority, holds the lock."""
@@ -37,6 +42,8 @@ class Claim:
 
     ``started`` is when the request under way was sent: deadlines count from there, for the storage cannot have
     set the lock earlier. ``epoch`` makes every lock id unique, so that a write of an earlier holder can never pass.
+    ``salt`` (0 to 999) does so across restarts for which the clock was set back.
+    ``sighted`` is the id of the last lock that was in the way, and since when we know of it by ``wall``.
     """
 
     authority_id: str
@@ -44,14 +51,20 @@ class Claim:
     phase: Phase = Phase.FREE
     epoch: int = 0
     started: float = 0.0
-    deadline: float = float("-inf")
-    refresh_at: float = float("inf")
+    deadline: float = _NOW
+    refresh_at: float = _NEVER
     blocker: Lock | None = None
+    sighted: tuple[str, float] = ("", 0.0)
     tries: int = 0
+    salt: int = 0
 
     @property
     def lock_id(self) -> str:
         return lock_id(self.authority_id, self.epoch)
+
+    @property
+    def held(self) -> bool:
+        return self.phase in (Phase.HELD, Phase.REFRESHING, Phase.LOSING)
 
     def lock(self, wall: float) -> Lock:
         return Lock(self.lock_id, app_name=APP_NAME, expires_at=wall + self.lifetime_s)
@@ -114,10 +127,20 @@ class Unanswered:
 class NoLocks:
     """The storage has no locks."""
 
+    now: float
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A write with our lock id was refused: ask the storage before the next one."""
+    """A write was refused: ask the storage before the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The lock that a look at the file showed, None for none. It may be older news than ours: a holder then asks."""
+
+    lock: Lock | None
+    wall: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,7 @@ class Release:
     wall: float
 
 
-Event = Want | Granted | Refused | Found | Gone | Unanswered | NoLocks | Doubt | Release
+Event = Want | Granted | Refused | Found | Gone | Unanswered | NoLocks | Doubt | Seen | Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +180,7 @@ def may_write(claim: Claim, now: float) -> bool:
     """Past our own deadline the answer is no, whatever the storage says."""
     if claim.phase is Phase.UNSUPPORTED:
         return True
-    return claim.phase in (Phase.HELD, Phase.REFRESHING) and now < claim.deadline
+    return claim.held and now < claim.deadline
 
 
 def step(claim: Claim, event: Event) -> tuple[Claim, Action | None]:
@@ -175,20 +198,22 @@ def step(claim: Claim, event: Event) -> tuple[Claim, Action | None]:
             return _gone(claim, now, wall)
         case Unanswered(now):
             return _unanswered(claim, now), None
-        case NoLocks():
-            return replace(claim, phase=Phase.UNSUPPORTED, blocker=None), None
+        case NoLocks(now):
+            return replace(claim, phase=Phase.UNSUPPORTED, blocker=None, refresh_at=now + LOCKS_AGAIN_S), None
         case Doubt():
-            return (replace(claim, refresh_at=float("-inf")) if claim.phase is Phase.HELD else claim), None
+            return _doubted(claim), None
+        case Seen(lock, wall):
+            return _seen(claim, lock, wall), None
         case Release(wall):
             return _release(claim, wall)
 
 
 def _want(claim: Claim, now: float, wall: float) -> tuple[Claim, Action | None]:
-    if claim.phase is Phase.UNSUPPORTED:
-        return claim, None
     if may_write(claim, now):
         if now < claim.refresh_at:
             return claim, None
+        if claim.phase is Phase.UNSUPPORTED:
+            return _set(replace(claim, tries=0), now, wall)
         return replace(claim, phase=Phase.REFRESHING, started=now), Refresh(claim.lock(wall))
     return _set(replace(claim, tries=0), now, wall)
 
@@ -198,9 +223,9 @@ def _set(claim: Claim, now: float, wall: float, *, seen_epoch: int = 0, existing
     claim = replace(
         claim,
         phase=Phase.ACQUIRING,
-        epoch=max(claim.epoch + 1, seen_epoch + 1, int(wall * 1000)),
+        epoch=max(claim.epoch + 1, seen_epoch + 1, int(wall * 1000) * 1000 + claim.salt),
         started=now,
-        deadline=float("-inf"),
+        deadline=_NOW,
         blocker=None,
         tries=claim.tries + 1,
     )
@@ -222,13 +247,20 @@ def _granted(claim: Claim) -> Claim:
 
 def _found(claim: Claim, lock: Lock | None, now: float, wall: float) -> tuple[Claim, Action | None]:
     if claim.tries >= _TRIES:
-        return replace(claim, phase=Phase.BLOCKED, blocker=lock), None
+        return _blocked(claim, lock, wall), None
     if lock is None:
         return _set(claim, now, wall)
     if may_take_over(claim, lock, wall):
         _, epoch = parse_lock_id(lock.lock_id) or ("", 0)
         return _set(claim, now, wall, seen_epoch=epoch, existing_lock_id=lock.lock_id)
-    return replace(claim, phase=Phase.BLOCKED, blocker=lock), None
+    return _blocked(claim, lock, wall), None
+
+
+def _blocked(claim: Claim, lock: Lock | None, wall: float) -> Claim:
+    sighted = (lock.lock_id, wall) if lock and lock.lock_id != claim.sighted[0] else claim.sighted
+    if lock and lock.holder and claim.blocker and claim.blocker.holder and claim.blocker.holder.key == lock.holder.key:
+        lock = replace(lock, holder=claim.blocker.holder)  # whose name was asked for already
+    return replace(claim, phase=Phase.BLOCKED, blocker=lock, sighted=sighted)
 
 
 def may_take_over(claim: Claim, lock: Lock, wall: float) -> bool:
@@ -248,9 +280,9 @@ def _gone(claim: Claim, now: float, wall: float) -> tuple[Claim, Action | None]:
     if claim.phase is Phase.ACQUIRING:
         if claim.tries < _TRIES:
             return _set(claim, now, wall)
-        return replace(claim, phase=Phase.BLOCKED), None
-    if claim.phase in (Phase.HELD, Phase.REFRESHING):
-        return replace(claim, phase=Phase.LOST, deadline=float("-inf")), None
+        return _blocked(claim, None, wall), None
+    if claim.held:
+        return replace(claim, phase=Phase.LOST, deadline=_NOW), None
     return claim, None
 
 
@@ -261,13 +293,30 @@ def _unanswered(claim: Claim, now: float) -> Claim:
         return claim
     if now >= claim.deadline:
         return replace(claim, phase=Phase.LOST)
-    return replace(claim, phase=Phase.HELD, refresh_at=now + claim.lifetime_s / 12)
+    return replace(claim, phase=Phase.LOSING, refresh_at=now + claim.lifetime_s / 12)
+
+
+def _doubted(claim: Claim) -> Claim:
+    """A storage without locks that refuses a write for a lock has them after all."""
+    if claim.phase is Phase.UNSUPPORTED:
+        return replace(claim, refresh_at=_NOW)
+    return replace(claim, phase=Phase.LOSING, refresh_at=_NOW) if claim.held else claim
+
+
+def _seen(claim: Claim, lock: Lock | None, wall: float) -> Claim:
+    if claim.phase is Phase.ACQUIRING:
+        return claim
+    if claim.held:
+        return claim if lock is not None and lock.lock_id == claim.lock_id else _doubted(claim)
+    if lock is not None and not may_take_over(claim, lock, wall):
+        return _blocked(claim, lock, wall)
+    return replace(claim, phase=Phase.FREE, blocker=None) if claim.phase is Phase.BLOCKED else claim
 
 
 def _release(claim: Claim, wall: float) -> tuple[Claim, Action | None]:
     if claim.phase is Phase.UNSUPPORTED:
         return claim, None
-    free = replace(claim, phase=Phase.FREE, deadline=float("-inf"), blocker=None)
+    free = replace(claim, phase=Phase.FREE, deadline=_NOW, blocker=None)
     # A lost lease may still be on the file; unlocking a lock that is not ours is refused by the storage.
-    ours = claim.phase in (Phase.HELD, Phase.REFRESHING, Phase.LOST)
+    ours = claim.held or claim.phase is Phase.LOST
     return free, Unlock(claim.lock(wall)) if ours else None

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, NotAuthorized, Unsupported
-from cs3collab.locks import arbiter
+from cs3collab.locks import arbiter, foreign
 from cs3collab.locks.arbiter import Action, Claim, Event, Phase
+from cs3collab.locks.foreign import held_error
 from cs3collab.rooms.ports import Storage
-from cs3collab.types import Lock, Ref
+from cs3collab.types import FileInfo, Lock, Ref
+
+LOOK_S = 5.0
+"""Half of the time in which people are to hear that somebody else has the lock."""
 
 
 def boottime() -> float:
@@ -23,7 +28,8 @@ class Lease:
     """``storage`` gives the best writer at the moment; the one that was used last is kept to refresh and to release with.
 
     ``authority_id`` must be stable over restarts of one relay and differ between relays: what carries it may be taken over.
-    ``lifetime_s`` is how long the storage keeps the lock of a holder that died.
+    ``lifetime_s`` is how long the storage keeps the lock of a holder that died, ``look_s`` how often `run` looks at the lock of
+    a file that is written or waited for. ``changed`` is called when the lock of somebody else comes, changes or goes.
     """
 
     def __init__(
@@ -33,6 +39,7 @@ class Lease:
         authority_id: str,
         *,
         lifetime_s: float,
+        look_s: float = LOOK_S,
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -40,10 +47,14 @@ class Lease:
         self._ref = ref
         self._clock = clock
         self._wall = wall
-        self._claim = Claim(authority_id, lifetime_s)
+        self._claim = Claim(authority_id, lifetime_s, salt=secrets.randbelow(1000))
         self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
+        self._look_s = look_s
+        self._looked = float("-inf")
+        self._wake = asyncio.Event()
         self._last: Storage | None = None
+        self._told: Lock | None = None
+        self.changed: Callable[[], None] = lambda: None
 
     @property
     def phase(self) -> Phase:
@@ -52,12 +63,18 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether there is a lock of ours to give up."""
-        return self._claim.phase in (Phase.HELD, Phase.REFRESHING)
+        return self._claim.held
 
     @property
     def blocker(self) -> Lock | None:
-        """The foreign lock that `acquire` ran into; None too when it was gone before we could look."""
+        """The lock of somebody else that is in the way; None too when it was gone before we could look."""
         return self._claim.blocker
+
+    def refusal(self) -> LockHeld:
+        """Whose lock is in the way, in words."""
+        lock_id, since = self._claim.sighted
+        blocker = self._claim.blocker
+        return held_error(blocker, self._wall(), since if blocker and blocker.lock_id == lock_id else None)
 
     def valid(self) -> bool:
         """Whether a write may start now."""
@@ -65,7 +82,12 @@ class Lease:
 
     def doubt(self) -> None:
         """A write was refused: the next `acquire` asks the storage whether the lock is still ours."""
-        self._claim, _ = arbiter.step(self._claim, arbiter.Doubt())
+        self._settle(arbiter.Doubt())
+
+    def seen(self, info: FileInfo) -> None:
+        """What a Stat said, whoever asked: of a lock in the way people hear now, not at the next save."""
+        self._looked = self._clock()
+        self._settle(arbiter.Seen(foreign.lock_on(info, self._wall()), self._wall()))
 
     async def acquire(self, via: Storage | None = None) -> str:
         """The lock id to write with, empty where the storage has no locks. Costs nothing while the lease is fresh.
@@ -77,14 +99,12 @@ class Lease:
             storage = via or self._storage()
             if storage is None:
                 raise NotAuthorized("nobody present may write the file")
-            await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
+            await self._take(storage)
             self._last = storage
-            if self._claim.phase is Phase.LOST:
-                await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
         if self._claim.phase is Phase.UNSUPPORTED:
             return ""
         if not self.valid():
-            raise held_error(self._claim.blocker)
+            raise self.refusal()
         return self._claim.lock_id
 
     async def release(self) -> None:
@@ -97,23 +117,77 @@ class Lease:
                     await storage.unlock(self._ref, action.lock)
 
     async def run(self) -> None:
-        """Refreshes the lease while it is held, for ever; cancelled to stop. Storage trouble is retried until the deadline."""
+        """Refreshes the lease while it is held, and looks at the lock now and then, for ever; cancelled to stop.
+
+        Storage trouble is retried, until the deadline of what is held. A lease that was lost is taken again if it is free.
+        """
         while True:
-            self._changed.clear()
-            held = self._claim.phase is Phase.HELD
+            self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self._claim.refresh_at - self._clock()) if held else None):
-                    await self._changed.wait()
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
                     continue
             async with self._turn:
-                storage = self._storage() or self._last
-                if self._claim.phase is not Phase.HELD:
-                    continue
-                if storage is None or not arbiter.may_write(self._claim, self._clock()):
-                    self._claim, _ = arbiter.step(self._claim, arbiter.Gone(self._clock(), self._wall()))
+                if (storage := self._storage() or self._last) is None:
+                    self._looked = self._clock()
+                    self._settle(arbiter.Gone(self._clock(), self._wall()))
                     continue
                 with contextlib.suppress(CollabError):
-                    await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
+                    await self._tend(storage)
+
+    def _pause(self) -> float | None:
+        """Seconds until there is something to do; None when only others can change that."""
+        claim = self._claim
+        if not claim.held and claim.phase is not Phase.BLOCKED:
+            return None
+        look_at = self._looked + self._look_s
+        return max(0.0, min(look_at, claim.refresh_at if claim.held else look_at) - self._clock())
+
+    async def _tend(self, storage: Storage) -> None:
+        now, claim = self._clock(), self._claim
+        if claim.held and not arbiter.may_write(claim, now):
+            self._settle(arbiter.Gone(now, self._wall()))
+            return
+        if not claim.held or now < claim.refresh_at:
+            self._looked = now  # also when the answer does not come
+            self.seen(await storage.stat(self._ref))
+            await self._name_blocker(storage)
+        if self._claim.held and self._claim.refresh_at <= now:
+            await self._take(storage)
+
+    async def _name_blocker(self, storage: Storage) -> None:
+        """Stat knows people by their ids alone."""
+        blocker = self._claim.blocker
+        if blocker is None or blocker.holder is None or blocker.holder.display_name or blocker.holder.username:
+            return
+        if (named := await storage.get_lock(self._ref)) is not None:
+            self._settle(arbiter.Seen(named, self._wall()))
+
+    async def _take(self, storage: Storage) -> None:
+        """Raises `LockHeld` for a lock that the storage does not know of, and what it raises itself."""
+        if not self.valid():
+            await self._respect(storage)
+        await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
+        if self._claim.phase is Phase.LOST:
+            await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
+
+    async def _respect(self, storage: Storage) -> None:
+        """Some programs note their locks in the file's metadata, where no storage enforces them."""
+        info = await storage.stat(self._ref)
+        if (noted := foreign.noted_lock(info.metadata, self._wall())) is not None:
+            self._settle(arbiter.Seen(noted, self._wall()))
+            raise self.refusal()
+
+    def _settle(self, event: Event) -> None:
+        self._claim, _ = arbiter.step(self._claim, event)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._wake.set()
+        blocker = self._claim.blocker if self._claim.phase is Phase.BLOCKED else None
+        if blocker != self._told:
+            self._told = blocker
+            self.changed()
 
     async def _drive(self, event: Event, storage: Storage) -> None:
         self._claim, action = arbiter.step(self._claim, event)
@@ -124,7 +198,8 @@ class Lease:
                 self._claim, _ = arbiter.step(self._claim, arbiter.Unanswered(self._clock()))
                 raise
             self._claim, action = arbiter.step(self._claim, event)
-        self._changed.set()
+        self._looked = self._clock()
+        self._tell()
 
     async def _perform(self, action: Action, storage: Storage) -> Event:
         try:
@@ -142,21 +217,5 @@ class Lease:
         except LeaseLost:
             return arbiter.Gone(self._clock(), self._wall())
         except Unsupported:
-            return arbiter.NoLocks()
+            return arbiter.NoLocks(self._clock())
         return arbiter.Granted()
-
-
-def held_error(lock: Lock | None) -> LockHeld:
-    """`LockHeld` in words: who, with which app, until when."""
-    if lock is None:
-        return LockHeld("the file is locked by someone else", hint="it is saved when the lock is gone")
-    who = lock.holder.label if lock.holder else ""
-    app = "another server that edits this notebook" if lock.app_name == arbiter.APP_NAME else lock.app_name
-    by = " with ".join(part for part in (who, app) if part) or "someone else"
-    until = f" until {time.strftime('%H:%M:%S', time.gmtime(lock.expires_at))} UTC" if lock.expires_at else ""
-    return LockHeld(
-        f"the file is locked by {by}{until}",
-        hint="it is saved when the lock is gone",
-        holder=who,
-        app_name=lock.app_name,
-    )

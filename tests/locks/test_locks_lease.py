@@ -6,7 +6,8 @@ from support.memory_storage import ALICE, BOB, Fault, MemorySite, MemoryStorage,
 
 from cs3collab.errors import LockHeld, NotAuthorized, StorageUnavailable
 from cs3collab.locks.arbiter import APP_NAME, Phase
-from cs3collab.locks.lease import Lease, held_error
+from cs3collab.locks.foreign import held_error
+from cs3collab.locks.lease import Lease
 from cs3collab.types import Lock, Ref, ResourceId, Role
 
 START = 1_700_000_000.0
@@ -109,7 +110,7 @@ async def test_the_lock_of_another_application_is_respected_named_and_waited_for
     world = World()
     world.site.steal_lock(world.id, foreign_lock(world.at + 100, holder=BOB))
     lease = world.lease()
-    with pytest.raises(LockHeld, match=r"Bob Away \(bob\) with wopi until") as refused:
+    with pytest.raises(LockHeld, match=r"Bob Away \(bob\) with an office application \(WOPI\) until") as refused:
         await lease.acquire()
     assert refused.value.holder == "Bob Away (bob)"
     assert lease.blocker
@@ -124,7 +125,7 @@ async def test_a_stolen_lock_is_noticed_once_in_doubt() -> None:
     await lease.acquire()
     world.site.steal_lock(world.id, foreign_lock(None))
     lease.doubt()
-    with pytest.raises(LockHeld, match="wopi"):
+    with pytest.raises(LockHeld, match="WOPI"):
         await lease.acquire()
     assert not lease.valid()
     assert world.lock_id == "foreign-lock"
@@ -223,6 +224,6 @@ async def test_it_refreshes_by_itself_and_notices_a_theft() -> None:
 
 @pytest.mark.parametrize("lock", [None, Lock("x"), foreign_lock(START, holder=ALICE), Lock("x", app_name=APP_NAME)])
 def test_who_holds_it_is_always_said_in_a_sentence(lock: Lock | None) -> None:
-    error = held_error(lock)
+    error = held_error(lock, START)
     assert error.message.startswith("the file is locked by ")
     assert error.hint
