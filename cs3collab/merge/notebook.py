@@ -139,7 +139,7 @@ def with_cell_ids(cells: list[Notebook]) -> list[Notebook]:
             cell_id = next(candidate for candidate in _candidates(base) if candidate not in used)
             used.add(cell_id)
         seen.add(cell_id)
-        result.append({**cell, "id": cell_id})
+        result.append(cell if cell.get("id") == cell_id else {**cell, "id": cell_id})
     return result
 
 

@@ -1,21 +1,41 @@
-"""A file's content as edits of a Y document, small enough that edits made elsewhere meanwhile can be merged with them."""
+"""A file's content as edits of a Y document, small enough that edits made elsewhere meanwhile can be merged with them.
+
+Cursors, undo and what people are typing hang on to the Y objects, so these are kept wherever Yjs allows it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from jupyter_ydoc import YNotebook
 from pycrdt import Array, Doc, Map, Text
 
 from cs3collab.merge import notebook
+from cs3collab.merge.sequences import heaviest_rising
+from cs3collab.merge.textedits import text_edits
+
+_BUSY = 10**12
+"""Weighs more than all a document can hold."""
 
 
 def revise_notebook(doc: Doc[Any], content: bytes) -> None:
     """Raises `NotANotebook`; the document is then as before."""
-    nb = notebook.parse(content)
+    revise_to(doc, notebook.parse(content))
+
+
+def revise_to(
+    doc: Doc[Any], nb: notebook.Notebook, *, live: notebook.Notebook | None = None, busy: Collection[str] = ()
+) -> None:
+    """Makes the document say `nb`, which must be valid.
+
+    Yjs 13 knows no move: a cell that moves is made anew, and the edits of it that are still on their way are lost. It is
+    the smallest cells that are made anew, and none with an id in `busy` if that can be avoided. `live` is what the document
+    says now, where that is known: its cells that are in `nb` themselves need not be read.
+    """
     cells = notebook.with_cell_ids(nb["cells"] or [notebook.blank_cell()])
-    ynotebook = YNotebook(doc)
-    meta = doc.get("meta", type=Map)
+    same = {id(cell) for cell in live["cells"]} if live is not None else set()
+    ynotebook, meta = YNotebook(doc), doc.get("meta", type=Map)
     with doc.transaction():
         for key in ("nbformat", "nbformat_minor"):
             _assign(meta, key, nb[key])
@@ -23,50 +43,56 @@ def revise_notebook(doc: Doc[Any], content: bytes) -> None:
             _revise_map(meta["metadata"], nb["metadata"])
         else:
             meta["metadata"] = Map(nb["metadata"])
-        _revise_cells(ynotebook, cells)
+        _revise_cells(ynotebook, cells, same, set(busy))
 
 
 def revise_text(ytext: Text, new: str) -> None:
-    """Replaces what lies between the beginning and the end that both have."""
     old = str(ytext)
     if old == new:
         return
-    start, most = 0, min(len(old), len(new))
-    while start < most and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < most - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    # pycrdt counts in bytes of UTF-8
-    first = len(old[:start].encode())
-    last = first + len(old[start : len(old) - end].encode())
-    if last > first:
-        del ytext[first:last]
-    if inserted := new[start : len(new) - end]:
-        ytext.insert(first, inserted)
+    changes = text_edits(old, new)
+    places, done, size = [], 0, 0
+    for change in changes:  # pycrdt counts in bytes of UTF-8
+        start = size + len(old[done : change.start].encode())
+        done, size = change.end, start + len(old[change.start : change.end].encode())
+        places.append((start, size))
+    for (start, end), change in zip(reversed(places), reversed(changes), strict=True):
+        if end > start:
+            del ytext[start:end]
+        if change.text:
+            ytext.insert(start, change.text)
 
 
-def _revise_cells(ynotebook: YNotebook, cells: list[dict[str, Any]]) -> None:
+def _revise_cells(ynotebook: YNotebook, cells: list[dict[str, Any]], same: set[int], busy: set[str]) -> None:
     ycells = ynotebook.ycells
-    wanted = {cell["id"]: cell for cell in cells}
-    kept: set[str] = set()
+    kept = _kept(ycells, cells, busy)
     for index in reversed(range(len(ycells))):
-        cell_id = ycells[index].get("id")
-        same = cell_id in wanted and ycells[index].get("cell_type") == wanted[cell_id]["cell_type"]
-        if not same or cell_id in kept:
+        if index not in kept:
             del ycells[index]
-        else:
-            kept.add(cell_id)
-    ids = [ycells[index].get("id") for index in range(len(ycells))]
+    in_place = set(kept.values())
     for index, cell in enumerate(cells):
-        if ids[index : index + 1] == [cell["id"]]:
+        if index not in in_place:
+            ycells.insert(index, ynotebook.create_ycell(cell))
+        elif id(cell) not in same:
             _revise_cell(ynotebook, ycells[index], cell)
-            continue
-        if cell["id"] in kept:  # moved: Yjs 13 knows no move
-            there = ids.index(cell["id"])
-            del ycells[there], ids[there]
-        ycells.insert(index, ynotebook.create_ycell(cell))
-        ids.insert(index, cell["id"])
+
+
+def _kept(ycells: Array[Any], cells: list[dict[str, Any]], busy: set[str]) -> dict[int, int]:
+    """Index in the document to index in `cells`, of those that stay where they are."""
+    wanted = {cell["id"]: index for index, cell in enumerate(cells)}
+    there: dict[str, int] = {}
+    for index in range(len(ycells)):
+        cell_id, cell_type = ycells[index].get("id"), ycells[index].get("cell_type")
+        if cell_id in wanted and cell_id not in there and cell_type == cells[wanted[cell_id]]["cell_type"]:
+            there[cell_id] = index
+    names = list(there)
+    targets = [wanted[name] for name in names]
+    weights = [_weight(cells[target]) + _BUSY * (name in busy) for name, target in zip(names, targets, strict=True)]
+    return {there[names[at]]: targets[at] for at in heaviest_rising(targets, weights)}
+
+
+def _weight(cell: dict[str, Any]) -> int:
+    return 1 + len(cell["source"]) + 100 * len(cell.get("outputs", ()))
 
 
 def _revise_cell(ynotebook: YNotebook, ycell: Map[Any], cell: dict[str, Any]) -> None:
@@ -82,12 +108,30 @@ def _revise_cell(ynotebook: YNotebook, ycell: Map[Any], cell: dict[str, Any]) ->
         elif key == "metadata" and isinstance(current, Map):
             _revise_map(current, value)
         elif key == "outputs" and isinstance(current, Array):
-            current.clear()
-            current.extend(ynotebook._create_youtputs(value))
+            _revise_outputs(ynotebook, current, old["outputs"], value)
         elif key in ("source", "metadata", "outputs"):
             ycell[key] = ynotebook.create_ycell(cell)[key]
         elif not (key == "attachments" and not value):
             ycell[key] = value
+
+
+def _revise_outputs(ynotebook: YNotebook, youtputs: Array[Any], old: list[Any], new: list[Any]) -> None:
+    """Those at the beginning and at the end that are equal stay; a stream that goes on is written on."""
+    most = min(len(old), len(new))
+    start = next((at for at in range(most) if old[at] != new[at]), most)
+    if start < most and _is_same_stream(old[start], new[start]) and isinstance(youtputs[start].get("text"), Text):
+        revise_text(youtputs[start]["text"], new[start]["text"])
+        start += 1
+    most -= start
+    end = next((at for at in range(most) if old[-1 - at] != new[-1 - at]), most)
+    if start < len(old) - end:
+        del youtputs[start : len(old) - end]
+    for at, youtput in enumerate(ynotebook._create_youtputs(new[start : len(new) - end]), start):
+        youtputs.insert(at, youtput)
+
+
+def _is_same_stream(old: Any, new: Any) -> bool:
+    return isinstance(old, dict) and {**old, "text": ""} == {**new, "text": ""} and new.get("output_type") == "stream"
 
 
 def _revise_map(ymap: Map[Any], new: dict[str, Any]) -> None:

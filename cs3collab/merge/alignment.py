@@ -1,0 +1,154 @@
+"""Which cell of one notebook is which of the other: by id, and by content where ids are missing or were made anew.
+
+Ids came with nbformat 4.5. Tools that do not know them drop them, some number the cells instead (nbstripout), and then an id
+says nothing about a cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from cs3collab.merge.sequences import matches
+
+Cell = dict[str, Any]
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_MAX_TOKENS = 2000
+_MAX_COMPARED = 2500
+"""Pairs of cells whose similarity is looked at; of more only those that are as far from the beginning."""
+_SIMILAR = 0.6
+_SIMILAR_AND_BETWEEN_THE_SAME = 0.4
+
+
+def align(old: Sequence[Cell], new: Sequence[Cell]) -> dict[int, int]:
+    """Index in `old` to index in `new`, for cells that are the same. No index comes twice."""
+    pairs = _by_id(old, new)
+    trusted = bool(pairs)
+    _add(pairs, _by_content(old, new, _left(pairs, old), _left(pairs.values(), new), blank=not trusted))
+    _add(pairs, _by_similarity(old, new, pairs, trusted))
+    return pairs
+
+
+def key(cell: Cell) -> tuple[Any, str]:
+    """What a cell is known by where it has no id."""
+    return cell.get("cell_type"), str(cell.get("source", ""))
+
+
+def is_blank(cell: Cell) -> bool:
+    return not str(cell.get("source", "")).strip()
+
+
+def _left(taken: Iterable[int], cells: Sequence[Cell]) -> list[int]:
+    known = set(taken)
+    return [at for at in range(len(cells)) if at not in known]
+
+
+def _add(pairs: dict[int, int], more: Iterable[tuple[int, int]]) -> None:
+    used = set(pairs.values())
+    for i, j in more:
+        if i not in pairs and j not in used:
+            pairs[i] = j
+            used.add(j)
+
+
+def _by_id(old: Sequence[Cell], new: Sequence[Cell]) -> dict[int, int]:
+    if _are_numbers(old) or _are_numbers(new):
+        return {}
+    where = {cell["id"]: at for at, cell in enumerate(new) if cell.get("id")}
+    pairs = {at: where[cell["id"]] for at, cell in enumerate(old) if cell.get("id") in where}
+    places, new_places = _places(old), _places(new)
+    return {
+        i: j
+        for i, j in pairs.items()
+        if key(old[i]) == key(new[j]) or not (_is_elsewhere(old[i], new_places) and _is_elsewhere(new[j], places))
+    }
+
+
+def _are_numbers(cells: Sequence[Cell]) -> bool:
+    """Whether ids count the cells, so that they change when one is added before."""
+    return len(cells) > 1 and all(str(cell.get("id")) in (str(at), str(at + 1)) for at, cell in enumerate(cells))
+
+
+def _places(cells: Sequence[Cell]) -> dict[tuple[Any, str], int]:
+    return Counter(key(cell) for cell in cells if not is_blank(cell))
+
+
+def _is_elsewhere(cell: Cell, places: dict[tuple[Any, str], int]) -> bool:
+    return key(cell) in places
+
+
+def _by_content(
+    old: Sequence[Cell], new: Sequence[Cell], left: list[int], new_left: list[int], *, blank: bool
+) -> list[tuple[int, int]]:
+    """Equal cells: in order first, then moved ones."""
+    left = [at for at in left if blank or not is_blank(old[at])]
+    new_left = [at for at in new_left if blank or not is_blank(new[at])]
+    found = [(left[i], new_left[j]) for i, j in matches([key(old[at]) for at in left], [key(new[at]) for at in new_left])]
+    taken, new_taken = {i for i, _ in found}, {j for _, j in found}
+    moved = defaultdict(list)
+    for j in reversed(new_left):
+        if j not in new_taken and not is_blank(new[j]):
+            moved[key(new[j])].append(j)
+    found += [(i, moved[key(old[i])].pop()) for i in left if i not in taken and moved.get(key(old[i]))]
+    return found
+
+
+def _by_similarity(old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int], trusted: bool) -> list[tuple[int, int]]:
+    left = [at for at in _left(pairs, old) if not is_blank(old[at])]
+    new_left = [at for at in _left(pairs.values(), new) if not is_blank(new[at])]
+    if len(left) * len(new_left) > _MAX_COMPARED:
+        candidates = list(zip(left, new_left, strict=False))
+    else:
+        candidates = [(i, j) for i in left for j in new_left]
+    gaps = _gaps(len(old), pairs)
+    new_gaps = {j: gap for j, gap in enumerate(_new_gaps(len(new), pairs))}
+    scored = []
+    for i, j in candidates:
+        if old[i].get("cell_type") != new[j].get("cell_type"):
+            continue
+        between_the_same = gaps[i] == new_gaps[j]
+        if trusted and not between_the_same:
+            continue
+        score = similarity(old[i]["source"], new[j]["source"])
+        if score >= (_SIMILAR_AND_BETWEEN_THE_SAME if between_the_same and not trusted else _SIMILAR):
+            scored.append((-score, abs(i - j), i, j))
+    return [(i, j) for _, _, i, j in sorted(scored)]
+
+
+def _gaps(length: int, pairs: dict[int, int]) -> list[int]:
+    """For each old cell the last paired one before it, -1 if none is."""
+    last, gaps = -1, []
+    for at in range(length):
+        last = at if at in pairs else last
+        gaps.append(last)
+    return gaps
+
+
+def _new_gaps(length: int, pairs: dict[int, int]) -> list[int]:
+    """For each new cell the old one that is paired with the last paired one before it."""
+    back = {j: i for i, j in pairs.items()}
+    last, gaps = -1, []
+    for at in range(length):
+        last = back.get(at, last)
+        gaps.append(last)
+    return gaps
+
+
+def similarity(one: str, other: str) -> float:
+    """From 0 to 1: which share of the words two texts have in common, in any order, long ones counting more."""
+    counts, other_counts = _words(one), _words(other)
+    common = sum(_weight(word) * min(count, other_counts[word]) for word, count in counts.items())
+    total = sum(_weight(word) * count for words in (counts, other_counts) for word, count in words.items())
+    return 2 * common / total if total else 0.0
+
+
+@lru_cache(maxsize=256)
+def _words(text: str) -> Counter[str]:
+    return Counter(_TOKEN.findall(text[: 8 * _MAX_TOKENS])[:_MAX_TOKENS])
+
+
+def _weight(word: str) -> float:
+    return float(min(len(word), 8)) if word[0].isalnum() or word[0] == "_" else 0.3
