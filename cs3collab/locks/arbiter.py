@@ -258,8 +258,9 @@ def _found(claim: Claim, lock: Lock | None, now: float, wall: float) -> tuple[Cl
 
 def _blocked(claim: Claim, lock: Lock | None, wall: float) -> Claim:
     sighted = (lock.lock_id, wall) if lock and lock.lock_id != claim.sighted[0] else claim.sighted
-    if lock and lock.holder and claim.blocker and claim.blocker.holder and claim.blocker.holder.key == lock.holder.key:
-        lock = replace(lock, holder=claim.blocker.holder)  # whose name was asked for already
+    known = claim.blocker.holder if claim.blocker else None
+    if lock and lock.holder and not lock.holder.display_name and known and known.key == lock.holder.key:
+        lock = replace(lock, holder=known)  # whose name was asked for already
     return replace(claim, phase=Phase.BLOCKED, blocker=lock, sighted=sighted)
 
 

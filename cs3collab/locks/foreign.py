@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from cs3collab.errors import LockHeld
 from cs3collab.locks.arbiter import APP_NAME, parse_lock_id
+from cs3collab.locks.claims import holder
 from cs3collab.types import FileInfo, Lock, User
 
 CS3API4LAB_KEY: Final = "cs3apis4lab_lock"
@@ -40,7 +41,7 @@ _PROGRAMS: Final = (
 
 def lock_on(info: FileInfo, wall: float) -> Lock | None:
     """The lock that a Stat shows, kept by the storage or only noted in the metadata. ``wall``: Unix seconds."""
-    return info.lock or noted_lock(info.metadata, wall)
+    return info.lock or holder(info.metadata, wall) or noted_lock(info.metadata, wall)
 
 
 def noted_lock(metadata: Mapping[str, str], wall: float) -> Lock | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, NotAuthorized, Unsupported
 from cs3collab.locks import arbiter, foreign
 from cs3collab.locks.arbiter import Action, Claim, Event, Phase
+from cs3collab.locks.claims import Claims
 from cs3collab.locks.foreign import held_error
 from cs3collab.rooms.ports import Storage
 from cs3collab.types import FileInfo, Lock, Ref
@@ -53,6 +54,7 @@ class Lease:
         self._looked = float("-inf")
         self._wake = asyncio.Event()
         self._last: Storage | None = None
+        self._by_claims = False
         self._told: Lock | None = None
         self.changed: Callable[[], None] = lambda: None
 
@@ -82,7 +84,8 @@ class Lease:
 
     def doubt(self) -> None:
         """A write was refused: the next `acquire` asks the storage whether the lock is still ours."""
-        self._settle(arbiter.Doubt())
+        # a storage that keeps no locks has nothing to say about that
+        self._settle(arbiter.Gone(self._clock(), self._wall()) if self._by_claims else arbiter.Doubt())
 
     def seen(self, info: FileInfo) -> None:
         """What a Stat said, whoever asked: of a lock in the way people hear now, not at the next save."""
@@ -101,11 +104,9 @@ class Lease:
                 raise NotAuthorized("nobody present may write the file")
             await self._take(storage)
             self._last = storage
-        if self._claim.phase is Phase.UNSUPPORTED:
-            return ""
         if not self.valid():
             raise self.refusal()
-        return self._claim.lock_id
+        return "" if self._by_claims or self._claim.phase is Phase.UNSUPPORTED else self._claim.lock_id
 
     async def release(self) -> None:
         """Unlocks, best effort: where that fails, the lock ends by itself."""
@@ -114,7 +115,7 @@ class Lease:
             storage, self._last = self._last or self._storage(), None
             if isinstance(action, arbiter.Unlock) and storage is not None:
                 with contextlib.suppress(CollabError):
-                    await storage.unlock(self._ref, action.lock)
+                    await self._locks(storage).unlock(self._ref, action.lock)
 
     async def run(self) -> None:
         """Refreshes the lease while it is held, and looks at the lock now and then, for ever; cancelled to stop.
@@ -166,6 +167,7 @@ class Lease:
     async def _take(self, storage: Storage) -> None:
         """Raises `LockHeld` for a lock that the storage does not know of, and what it raises itself."""
         if not self.valid():
+            self._by_claims = False
             await self._respect(storage)
         await self._drive(arbiter.Want(self._clock(), self._wall()), storage)
         if self._claim.phase is Phase.LOST:
@@ -201,21 +203,29 @@ class Lease:
         self._looked = self._clock()
         self._tell()
 
+    def _locks(self, storage: Storage) -> Storage | Claims:
+        claim = self._claim
+        return Claims(storage, claim.authority_id, claim.lifetime_s, self._wall) if self._by_claims else storage
+
     async def _perform(self, action: Action, storage: Storage) -> Event:
+        locks = self._locks(storage)
         try:
             match action:
                 case arbiter.Set(lock):
-                    await storage.set_lock(self._ref, lock)
+                    await locks.set_lock(self._ref, lock)
                 case arbiter.Refresh(lock, existing):
-                    await storage.refresh_lock(self._ref, lock, existing_lock_id=existing)
+                    await locks.refresh_lock(self._ref, lock, existing_lock_id=existing)
                 case arbiter.Look():
-                    return arbiter.Found(await storage.get_lock(self._ref), self._clock(), self._wall())
+                    return arbiter.Found(await locks.get_lock(self._ref), self._clock(), self._wall())
                 case arbiter.Unlock(lock):
-                    await storage.unlock(self._ref, lock)
+                    await locks.unlock(self._ref, lock)
         except LockHeld:
             return arbiter.Refused() if isinstance(action, arbiter.Set) else arbiter.Gone(self._clock(), self._wall())
         except LeaseLost:
             return arbiter.Gone(self._clock(), self._wall())
         except Unsupported:
+            if not self._by_claims:
+                self._by_claims = True
+                return await self._perform(action, storage)
             return arbiter.NoLocks(self._clock())
         return arbiter.Granted()

@@ -44,6 +44,15 @@ class Storage(Protocol):
 
     async def unlock(self, ref: Ref, lock: Lock) -> None: ...
 
+    async def set_metadata(self, ref: Ref, values: Mapping[str, str]) -> None:
+        """Beside what is there; changes neither etag nor mtime. What was set is in every `stat` that begins afterwards."""
+
+    async def unset_metadata(self, ref: Ref, keys: list[str]) -> None:
+        """Keys that are not there do not matter."""
+
+    async def home(self) -> str:
+        """The path of the user's home. Raises as `stat` does, for somebody who has none here too."""
+
 
 class Applied(enum.Enum):
     """What an update did to a document."""
@@ -62,8 +71,24 @@ class Rendered:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What it takes to bring another version of the file in: an update, empty if nothing changed, and what conflicts as JSON.
+
+    Empty if nothing does; else it is a list of what `cs3collab.merge.live` notes of each conflict.
+    """
+
+    update: bytes
+    conflicts: str
+
+
 class Document(Protocol):
-    """A Y document that lives in a worker process. Calls on one document are carried out in the order they were made."""
+    """A Y document that lives in a worker process. Calls on one document are carried out in the order they were made.
+
+    ``kind`` is ``notebook`` or ``file``, which is text.
+    """
+
+    kind: str
 
     async def load(self, updates: list[bytes]) -> None:
         """Replaces the content by these updates. Raises `UpdateRejected`."""
@@ -73,6 +98,22 @@ class Document(Protocol):
 
     async def revise(self, content: bytes) -> bytes:
         """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
+
+    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
+        """What it takes to bring in what changed from one version of the file to another, to be applied. Changes nothing yet.
+
+        Where that conflicts, the document is to say what it says. Without a base nothing in it was ever saved. Raises
+        `NotANotebook` or `Corrupt` for what is no such file.
+        """
+
+    async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:
+        """How much a version of the file lacks of each of others, and has beyond (`cs3collab.merge.ancestor`)."""
+
+    async def digest(self, content: bytes) -> str:
+        """As in `Rendered`, of a document that says `content`."""
+
+    async def note_conflicts(self, notes: str) -> bytes:
+        """Notes in the document what people have to decide; the update that does it, empty when it was noted before."""
 
     async def apply(self, update: bytes) -> Applied:
         """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""
@@ -124,6 +165,7 @@ class Log(Protocol):
     async def append(self, update: bytes, author: str = "", at: float | None = None) -> int: ...
     async def load(self, position: int | None = None) -> bytes: ...
     def updates(self) -> AsyncIterator[bytes]: ...
+    async def base(self) -> bytes | None: ...
     async def set_meta(self, values: Mapping[str, str]) -> None: ...
     async def set_base(self, position: int, etag: str, meta: Mapping[str, str] | None = None) -> None: ...
     async def quarantine(self, update: bytes, author: str, reason: str) -> None: ...

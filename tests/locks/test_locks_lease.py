@@ -164,8 +164,9 @@ async def test_a_refresh_that_fails_leaves_the_lease_until_its_deadline() -> Non
     assert not lease.valid()
 
 
-async def test_a_storage_without_locks_is_no_obstacle() -> None:
+async def test_a_storage_without_locks_and_metadata_is_no_obstacle() -> None:
     world = World(locks=False)
+    world.site.metadata = False
     lease = world.lease()
     assert await lease.acquire() == ""
     assert lease.valid()

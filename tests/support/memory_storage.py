@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cs3collab.errors import (
     LeaseLost,
@@ -51,6 +51,7 @@ class Node:
     mtime: float
     lock: Lock | None = None
     deleted: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class MemorySite:
@@ -60,6 +61,7 @@ class MemorySite:
         self.clock = clock
         self.locks = locks
         self.if_match = if_match
+        self.metadata = True
         self.roles: dict[str, Role] = {}
         self.folder_roles: dict[str, Role] = {}
         self.expired_tokens: set[str] = set()
@@ -138,7 +140,8 @@ class MemorySite:
             raise StorageUnavailable("the gateway did not answer in time", hint="try again")
 
     def find(self, ref: Ref) -> Node | None:
-        assert ref.resource_id is not None, "by path is not needed here"
+        if ref.resource_id is None:
+            return next((n for n in self._nodes.values() if not n.deleted and n.name == ref.path), None)
         if ref.path == ".":
             node = self._nodes.get(ref.resource_id)
             return node if node and not node.deleted else None
@@ -200,6 +203,7 @@ class MemoryStorage:
                 role=role,
                 parent_id=FOLDER if self._sees_folder else None,
                 lock=self._site.lock_of(node.id),
+                metadata=dict(node.metadata),
             )
 
     async def read(self, ref: Ref, *, max_bytes: int) -> bytes:
@@ -227,12 +231,12 @@ class MemoryStorage:
                 return NotLatest("a file of that name is there")
             if if_match is not None and self._site.if_match and node is not None and node.etag != if_match:
                 return NotLatest("the file changed")
-            role = self._role() if node else self._site.folder_roles.get(self._user.key, Role.EDITOR)
+            role = self._role() if node else self._folder_role(ref)
             if role < Role.EDITOR:
                 raise NotAuthorized("permission denied")
             if node is not None:
                 self._site.check_lock(node, lock_id)
-            name = node.name if node else ref.path[2:]
+            name = node.name if node else ref.path.removeprefix("./")
             etag = self._site.put(node, name, content)
             self._site.writes.append((self._user.username, name, keep_version))
             return Written(etag)
@@ -270,6 +274,25 @@ class MemoryStorage:
                 raise LeaseLost("somebody else's lock")
             node.lock = None
 
+    async def home(self) -> str:
+        with self._call("home"):
+            if self._user.federated:
+                raise NotAuthorized("no home here")
+            return f"/home/{self._user.username}"
+
+    def _folder_role(self, ref: Ref) -> Role:
+        return self._site.folder_roles.get(self._user.key, Role.EDITOR) if ref.resource_id else Role.EDITOR
+
+    async def set_metadata(self, ref: Ref, values: Mapping[str, str]) -> None:
+        with self._call("set_metadata"):
+            self._noted(ref).update(values)
+
+    async def unset_metadata(self, ref: Ref, keys: list[str]) -> None:
+        with self._call("unset_metadata"):
+            metadata = self._noted(ref)
+            for key in keys:
+                metadata.pop(key, None)
+
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:
         if self.dead:
@@ -291,6 +314,14 @@ class MemoryStorage:
     def _lockable(self, ref: Ref) -> Node:
         if not self._site.locks:
             raise Unsupported("this storage has no locks")
+        return self._writable(ref)
+
+    def _noted(self, ref: Ref) -> dict[str, str]:
+        if not self._site.metadata:
+            raise Unsupported("this storage keeps no metadata")
+        return self._writable(ref).metadata
+
+    def _writable(self, ref: Ref) -> Node:
         node = self._visible(ref)
         if self._role() < Role.EDITOR:
             raise NotAuthorized("permission denied")
