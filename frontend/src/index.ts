@@ -1,5 +1,6 @@
-/** Where a shared document is saved, and preview mode for those who may only read it. */
+/** Where a shared document is saved, preview mode for those who may only read it, and what others did to the file meanwhile. */
 
+import { conflicts } from './conflicts/plugin';
 import { executor } from './executor';
 import { filehash } from './filehash';
 import { preview } from './preview';
@@ -8,4 +9,4 @@ import { status } from './statusbar';
 
 export * from './tokens';
 
-export default [rooms, provider, executor, filehash, preview, status];
+export default [rooms, provider, executor, filehash, preview, status, conflicts];

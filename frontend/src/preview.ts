@@ -3,16 +3,15 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
-import type { DocumentRegistry, IDocumentWidget } from '@jupyterlab/docregistry';
-import { DocumentWidget } from '@jupyterlab/docregistry';
+import type { DocumentRegistry, DocumentWidget, IDocumentWidget } from '@jupyterlab/docregistry';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import type { Widget } from '@lumino/widgets';
 
 import { Banner } from './banner';
 import { copyDocument } from './copy';
 import { describePreview, describeStop } from './describe';
+import { FACTORIES, isDocument } from './documents';
 import { onNewParts, setEditable } from './editable';
 import type { IRoomState } from './state';
 import { mayEdit } from './state';
@@ -21,8 +20,6 @@ import { IRoomStatusTracker } from './tokens';
 
 const ID = '@cs3collab/frontend:preview';
 const CREATE_COPY = 'cs3collab:create-copy';
-/** Factories of widgets with which a collaborative document can be edited. */
-const FACTORIES = ['Notebook', 'Editor'];
 
 /** What a document's widget needs of the application. */
 interface IActions {
@@ -95,10 +92,6 @@ class PreviewMode {
   private _editable = true;
   private _asked = false;
   private readonly _banner: Banner;
-}
-
-function isDocument(widget: Widget): widget is DocumentWidget {
-  return widget instanceof DocumentWidget;
 }
 
 /** Closes every widget of the document, so that its model goes too, and opens it anew. */

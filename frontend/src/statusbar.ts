@@ -10,18 +10,12 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
-import type { IClock } from './describe';
+import { clock } from './clock';
 import { describe } from './describe';
 import type { IRoom } from './tokens';
 import { IRoomStatusTracker } from './tokens';
 
 const ID = '@cs3collab/frontend:status';
-
-const clock: IClock = {
-  time: seconds =>
-    new Date(seconds * 1000).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' }),
-  date: seconds => new Date(seconds * 1000).toLocaleString()
-};
 
 class StatusItem extends Widget {
   constructor(private readonly _trans: TranslationBundle) {

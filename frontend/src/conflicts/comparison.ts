@@ -1,0 +1,177 @@
+/** One conflict: what happened, both versions, and what can be done. */
+
+import { CodeEditor } from '@jupyterlab/codeeditor';
+import { PanelLayout, Widget } from '@lumino/widgets';
+
+import type { IClock, Translate } from '../describe';
+import type { IEditors } from './editors';
+import { SideBySide } from './editors';
+import type { IConflict, Place, Use } from './record';
+import { isText, useOf } from './record';
+import type { Subject } from './subject';
+import { describeChoice, describeConflict, describeOrigin, describePlace, describeUse } from './words';
+
+/** What a comparison needs of the application. */
+export interface ICompareServices {
+  readonly trans: Translate;
+  readonly clock: IClock;
+  readonly editors: IEditors;
+  /** Opens the file with their version beside the document. */
+  readonly openCopy: (subject: Subject, path: string) => void;
+  /** Brings the place in the document into view. */
+  readonly reveal: (subject: Subject, conflict: IConflict) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+function button(label: string, onClick: () => void, accept = false): HTMLButtonElement {
+  const made = document.createElement('button');
+  made.className = `jp-mod-styled cs3-Comparison-button${accept ? ' jp-mod-accept' : ''}`;
+  made.textContent = label;
+  made.addEventListener('click', onClick);
+  return made;
+}
+
+/** Stands for conflicts that are decided on together, the first of which tells what and where. */
+export class Comparison extends Widget {
+  readonly place: Place;
+
+  constructor(
+    private readonly _subject: Subject,
+    readonly conflicts: readonly IConflict[],
+    private readonly _services: ICompareServices
+  ) {
+    super({ node: document.createElement('section') });
+    this.addClass('cs3-Comparison');
+    const layout = (this.layout = new PanelLayout());
+    this.place = _subject.placeOf(this._conflict);
+    this._use = useOf(this._conflict, this.place);
+    layout.addWidget(new Widget({ node: this._header() }));
+    layout.addWidget(new Widget({ node: this._choice() }));
+    if (isText(this._conflict, this.place)) {
+      void this._compare();
+    }
+    this.refresh();
+  }
+
+  focus(): void {
+    this.node.querySelector<HTMLElement>('button:not(:disabled)')?.focus();
+  }
+
+  /** Follows the place of the cell and the rights of this person. */
+  refresh(): void {
+    const { trans } = this._services;
+    const where = describePlace(this.place, this._subject.indexOf(this._conflict), trans);
+    this._where.textContent = where;
+    this.node.setAttribute('aria-label', `${where}: ${describeConflict(this._conflict, this.place, trans)}`);
+    const editable = this._subject.mayEdit;
+    this._deciding.forEach(made => (made.disabled = !editable || this._busy));
+    this._notice.textContent = editable
+      ? ''
+      : trans.__('Preview mode: you may compare, an editor has to decide.');
+    if (this._sides !== null) {
+      this._sides.editable = editable && this.place !== 'gone';
+    }
+  }
+
+  override dispose(): void {
+    this._empty?.dispose();
+    super.dispose();
+  }
+
+  private get _conflict(): IConflict {
+    return this.conflicts[0];
+  }
+
+  private _header(): HTMLElement {
+    const { trans, clock, reveal } = this._services;
+    const header = document.createElement('header');
+    header.className = 'cs3-Comparison-header';
+    this._where.className = 'cs3-Comparison-where';
+    this._where.title = trans.__('Show it in the document');
+    this._where.addEventListener('click', () => reveal(this._subject, this._conflict));
+    const what = document.createElement('span');
+    what.className = 'cs3-Comparison-what';
+    what.textContent = describeConflict(this._conflict, this.place, trans);
+    const origin = document.createElement('span');
+    origin.className = 'cs3-Comparison-origin';
+    origin.textContent = this._conflict.at === 0 ? '' : clock.date(this._conflict.at);
+    header.append(this._where, what, origin);
+    return header;
+  }
+
+  private _choice(): HTMLElement {
+    const { trans, openCopy } = this._services;
+    const footer = document.createElement('div');
+    footer.className = 'cs3-Comparison-choice';
+    const hint = document.createElement('p');
+    hint.textContent = describeChoice(this._conflict, this._use, trans);
+    const use = this._use;
+    const path = this._subject.copyOf(this._conflict);
+    this._deciding = [
+      button(trans.__('Keep this version'), () => this._subject.keep(this.conflicts), true),
+      ...(use === null ? [] : [button(describeUse(use, trans), () => void this._take())])
+    ];
+    const open =
+      path === null ? [] : [button(trans.__('Open their file'), () => openCopy(this._subject, path))];
+    const row = document.createElement('div');
+    row.className = 'cs3-Comparison-buttons';
+    this._notice.className = 'cs3-Comparison-notice';
+    row.append(...this._deciding, ...open, this._notice);
+    footer.append(...(hint.textContent === '' ? [] : [hint]), row);
+    return footer;
+  }
+
+  private async _take(): Promise<void> {
+    this._busy = true;
+    this.refresh();
+    try {
+      await this._subject.use(this.conflicts);
+    } catch (error) {
+      this._services.failed(error);
+    }
+    this._busy = false;
+    if (!this.isDisposed) {
+      this.refresh();
+    }
+  }
+
+  private async _compare(): Promise<void> {
+    const { trans, clock, editors, failed } = this._services;
+    try {
+      const theirs = await this._subject.theirText(this._conflict);
+      if (this.isDisposed) {
+        return;
+      }
+      const model = this._subject.editorModel(this._conflict);
+      this._empty = model === null ? new CodeEditor.Model() : null;
+      const here = model === null ? trans.__('Here: deleted') : trans.__('Here, live');
+      const there = trans.__('Theirs, %1', describeOrigin(this._conflict, trans, clock));
+      this._sides = new SideBySide(editors, {
+        ours: model ?? (this._empty as CodeEditor.Model),
+        theirs,
+        oursLabel: here,
+        theirsLabel: there,
+        takeLabel: trans.__('Take this over from their version')
+      });
+      const labels = new Widget();
+      labels.addClass('cs3-Comparison-labels');
+      labels.node.append(
+        ...[here, there].map(label => Object.assign(document.createElement('span'), { textContent: label }))
+      );
+      const layout = this.layout as PanelLayout;
+      layout.addWidget(labels);
+      layout.addWidget(this._sides);
+      this.refresh();
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  private readonly _use: Use | null;
+  private readonly _where = document.createElement('button');
+  private readonly _notice = document.createElement('span');
+  private _deciding: HTMLButtonElement[] = [];
+  private _sides: SideBySide | null = null;
+  private _empty: CodeEditor.Model | null = null;
+  private _busy = false;
+}

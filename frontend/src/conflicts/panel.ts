@@ -1,0 +1,73 @@
+/** The view that compares a document with what somebody else made of it. */
+
+import { Panel, Widget } from '@lumino/widgets';
+
+import type { ICompareServices } from './comparison';
+import { Comparison } from './comparison';
+import type { IConflict } from './record';
+import type { Subject } from './subject';
+
+/** All conflicts of one document, one below the other; follows who decides on them, here or elsewhere. */
+export class ComparePanel extends Panel {
+  constructor(
+    readonly subject: Subject,
+    private readonly _services: ICompareServices
+  ) {
+    super();
+    this.addClass('cs3-ComparePanel');
+    this._none.addClass('cs3-ComparePanel-none');
+    this._none.node.setAttribute('role', 'status');
+    this.addWidget(this._none);
+    subject.changed.connect(this._follow);
+    this._follow();
+  }
+
+  /** Brings the comparison of `conflict` into view, or the first. */
+  reveal(conflict: IConflict | null): void {
+    const found = this._comparisons.find(({ conflicts }) =>
+      conflicts.some(({ key }) => key === conflict?.key)
+    );
+    const shown = found ?? this._comparisons.at(0);
+    shown?.node.scrollIntoView({ block: 'start' });
+    shown?.focus();
+  }
+
+  override dispose(): void {
+    this.subject.changed.disconnect(this._follow);
+    super.dispose();
+  }
+
+  private readonly _follow = (): void => {
+    const focused = this._comparisons.findIndex(({ node }) => node.contains(document.activeElement));
+    const old = new Map(this._comparisons.map(comparison => [this._id(comparison.conflicts), comparison]));
+    const { groups } = this.subject;
+    this._comparisons = groups.map(
+      group => old.get(this._id(group)) ?? new Comparison(this.subject, group, this._services)
+    );
+    const kept = new Set(this._comparisons);
+    [...old.values()].filter(comparison => !kept.has(comparison)).forEach(comparison => comparison.dispose());
+    this._comparisons.forEach((comparison, index) => {
+      if (this.widgets.indexOf(comparison) !== index) {
+        this.insertWidget(index, comparison);
+      }
+      comparison.refresh();
+    });
+    this._say(groups.length === 0);
+    if (focused >= 0 && !this.node.contains(document.activeElement)) {
+      this._comparisons.at(Math.min(focused, this._comparisons.length - 1))?.focus();
+    }
+  };
+
+  private _say(none: boolean): void {
+    this._none.node.textContent = none ? this._services.trans.__('Nothing is left to decide.') : '';
+    this._none.setHidden(!none);
+  }
+
+  /** The same as long as a comparison made for them is right. */
+  private _id(conflicts: readonly IConflict[]): string {
+    return JSON.stringify(conflicts.map(conflict => [conflict, this.subject.placeOf(conflict)]));
+  }
+
+  private readonly _none = new Widget();
+  private _comparisons: Comparison[] = [];
+}
