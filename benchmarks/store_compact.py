@@ -36,6 +36,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
         beside = {"nothing": None, "compaction": store.compact, "processes": _start_process}
         for _ in range(rounds):
             for name, work in beside.items():
+                await store.compact()  # what the others left
                 endless = asyncio.create_task(_repeat(store, work)) if work else None
                 took[name].append(await _latencies(store, edits, seconds))
                 if endless is not None:
@@ -53,8 +54,8 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
 
 
 async def _start_process() -> None:
-    """The least that verifying a snapshot in a process of its own takes: one that loads pycrdt, at the same priority."""
-    program = "import os; os.nice(10); import pycrdt"
+    """The least that verifying a snapshot in a process of its own takes: one that loads nothing, at the same priority."""
+    program = "import os; os.nice(10)"
     await asyncio.to_thread(subprocess.run, [sys.executable, "-P", "-c", program], check=True)
 
 

@@ -29,7 +29,7 @@ async def measure(folder: Path, edits: int, rounds: int) -> list[Row]:
     """The same trace in each store, then each is opened in turn. A large document of few edits beside it."""
     rows = []
     trace = store_trace.updates(edits)
-    rows += await _compare(folder / "trace", f"{edits // 1000},000 single edits", trace, rounds)
+    rows += await _compare(folder / "trace", f"{edits // 1000},000 single edits {store_trace.ORIGIN}", trace, rounds)
     doc = store_trace.large(5_000_000)
     notebook = [doc.get_update(), *store_trace.updates(1000, doc=doc)]
     rows += (await _compare(folder / "large", "a document of 5 MB", notebook, rounds))[:5]
