@@ -12,7 +12,6 @@ import anyio
 from pycrdt import Array, Doc, Map, MapEvent, Subscription, Text, TransactionEvent
 from pycrdt.store import BaseYStore, YDocNotFound
 
-from ystore.decode import replay
 from ystore.errors import StoreUnavailable
 from ystore.stock import Settings, imported, key_of, leave, server_config, settings_from, share
 from ystore.store import Store
@@ -134,11 +133,11 @@ class CS3YStore(BaseYStore):
 
     async def _put_back(self, store: Store, ydoc: Doc[Any]) -> bool:
         saved = await store.base()
-        if saved is None or _content(replay([saved]), ydoc) != _content(ydoc, ydoc):
+        if saved is None or _content(_document(saved), ydoc) != _content(ydoc, ydoc):
             await store.name_version(f"before others' changes to the file were taken, at {store.position}")
             self.log.warning("%s: others changed the file; what it lacks is in the history up to %d", self.path, store.position)
             return False
-        restore(ydoc, replay([await store.load()]))
+        restore(ydoc, _document(await store.load()))
         self.log.warning("%s: edits that were not saved in the file are in the document again", self.path)
         return True
 
@@ -147,6 +146,12 @@ class CS3YStore(BaseYStore):
         self._subscriptions.clear()
         with anyio.CancelScope(shield=True):
             await leave(self, self._directory)
+
+
+def _document(update: bytes) -> Doc[Any]:
+    doc: Doc[Any] = Doc()
+    doc.apply_update(update)
+    return doc
 
 
 def _content(doc: Doc[Any], like: Doc[Any]) -> dict[str, Any]:
