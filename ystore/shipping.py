@@ -171,14 +171,17 @@ class Shipper:
                 await ask(partial(self._blobs.put, name, data), size=len(data))
 
     async def _ship_notes(self) -> None:
+        """Under a name that is new each time: a request that was given up may be carried out after those that followed it."""
         manifest = self._place.manifest
         if self._revision == manifest.revision:
             return
-        name = f"{manifest.prefix}meta-{self._place.writer}"
-        await ask(partial(self._blobs.put, name, manifests.encode(manifest)))
+        mine = f"{manifest.prefix}meta-{self._place.writer}"
+        name = f"{mine}-{manifest.revision:08x}"
+        await self._put(name, manifests.encode(manifest))
         self._revision = manifest.revision
+        self._notes.add(name)
         for old in sorted(self._notes - {name}):
-            if not await self._knows_more(old, manifest):
+            if old.startswith(mine) or not await self._knows_more(old, manifest):
                 await ask(partial(self._blobs.delete, old))
             self._notes.discard(old)
 

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,50 @@ async def test_a_put_whose_answer_was_lost_is_not_done_twice(tmp_path: Path) -> 
         blobs.deaf = False
         await until(lambda: store.status.shipped == 1)
         assert len([n for n in await blobs.list("") if n.endswith(".yseg")]) == 1
+
+
+class Late(MemoryBlobs):
+    """While ``holds``, notes are put when `land` is called, whoever still waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = False
+        self.held: list[tuple[str, bytes, bool]] = []
+
+    async def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if self.holds and "/meta-" in name:
+            self.held.append((name, data, if_absent))
+            await asyncio.Event().wait()
+        return await super().put(name, data, if_absent=if_absent, if_match=if_match)
+
+    async def land(self) -> None:
+        for name, data, if_absent in self.held:
+            with suppress(BlobConflict):
+                await super().put(name, data, if_absent=if_absent)
+
+
+async def test_notes_that_arrive_late_do_not_undo_newer_ones(tmp_path: Path) -> None:
+    blobs = Late()
+    async with await Store.open(tmp_path / "s", blobs, tuning=Tuning(ship_after_s=3600)) as store:
+        await store.append(update(0))
+        await store.set_meta({"saved": "first"})
+        await store.flush()
+        blobs.holds = True
+        await store.set_meta({"saved": "second"})
+        given_up = asyncio.create_task(store.flush())
+        await until(lambda: bool(blobs.held))
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        blobs.holds = False
+        await store.set_meta({"saved": "third"})
+        await store.flush()
+        await blobs.land()
+    shutil.rmtree(tmp_path / "s")
+    async with await Store.open(tmp_path / "s", blobs) as store:
+        assert store.meta == {"saved": "third"}
+        await store.set_meta({"saved": "fourth"})
+        await store.flush()
+    assert len([name for name in await blobs.list("") if "/meta-" in name]) == 1
 
 
 async def test_an_empty_directory_is_not_begun_anew_while_the_blob_store_is_away(tmp_path: Path) -> None:
