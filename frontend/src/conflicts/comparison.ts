@@ -9,7 +9,7 @@ import { SideBySide } from './editors';
 import type { IConflict, Place, Use } from './record';
 import { isText, useOf } from './record';
 import type { Subject } from './subject';
-import { describeChoice, describeConflict, describeOrigin, describePlace, describeUse } from './words';
+import { describeChoice, describeConflict, describePlace, describeUse } from './words';
 
 /** What a comparison needs of the application. */
 export interface ICompareServices {
@@ -136,7 +136,7 @@ export class Comparison extends Widget {
   }
 
   private async _compare(): Promise<void> {
-    const { trans, clock, editors, failed } = this._services;
+    const { trans, editors, failed } = this._services;
     try {
       const theirs = await this._subject.theirText(this._conflict);
       if (this.isDisposed) {
@@ -145,7 +145,7 @@ export class Comparison extends Widget {
       const model = this._subject.editorModel(this._conflict);
       this._empty = model === null ? new CodeEditor.Model() : null;
       const here = model === null ? trans.__('Here: deleted') : trans.__('Here, live');
-      const there = trans.__('Theirs, %1', describeOrigin(this._conflict, trans, clock));
+      const there = trans.__('Theirs');
       this._sides = new SideBySide(editors, {
         ours: model ?? (this._empty as CodeEditor.Model),
         theirs,

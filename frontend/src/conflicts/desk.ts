@@ -110,11 +110,19 @@ export class Desk {
     return this._documents.findWidget(subject.context.path, null);
   }
 
-  /** Those with whom one file was shared do not have the files beside it. */
+  /** Those with whom one file was shared do not have the files beside it. To look at it takes no kernel. */
   private async _openCopy(subject: Subject, path: string): Promise<void> {
     try {
       await this._app.serviceManager.contents.get(path, { content: false });
-      this._documents.openOrReveal(path, 'default', undefined, this._beside(this._widgetOf(subject)));
+      const compare = this._compareOf(subject);
+      const options =
+        compare === undefined
+          ? this._beside(this._widgetOf(subject))
+          : ({ mode: 'tab-after', ref: compare.id } as const);
+      this._documents.openOrReveal(path, 'default', undefined, options, {
+        shouldStart: false,
+        autoStartDefault: false
+      });
     } catch {
       const name = path.slice(path.lastIndexOf('/') + 1);
       Notification.error(

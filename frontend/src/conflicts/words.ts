@@ -1,6 +1,6 @@
 /** The words for a conflict. Pure. */
 
-import type { IClock, Translate } from '../describe';
+import type { Translate } from '../describe';
 import type { IConflict, Place, Use } from './record';
 
 function someone(conflict: IConflict, trans: Translate): string {
@@ -52,12 +52,9 @@ export function describePlace(place: Place, index: number, trans: Translate): st
 /** What to know before deciding; empty where the comparison says it all. */
 export function describeChoice(conflict: IConflict, use: Use | null, trans: Translate): string {
   if (use === 'delete') {
-    return trans.__('They deleted this cell. It is still here, as it was changed here.');
+    return trans.__('The cell is still here, as it was changed here.');
   }
-  if (use === 'insert') {
-    return trans.__('This cell was deleted here. They have changed it.');
-  }
-  if (use === 'replace') {
+  if (use !== null) {
     return '';
   }
   const value = conflict.kind === 'cell_type' || conflict.kind === 'metadata' ? conflict.theirs : null;
@@ -67,12 +64,6 @@ export function describeChoice(conflict: IConflict, use: Use | null, trans: Tran
   return conflict.copy === ''
     ? trans.__('The document has stayed as it was here.')
     : trans.__('The document has stayed as it was here. Their version is in %1.', conflict.copy);
-}
-
-/** Who changed it and when. */
-export function describeOrigin(conflict: IConflict, trans: Translate, clock: IClock): string {
-  const who = someone(conflict, trans);
-  return conflict.at === 0 ? trans.__('by %1', who) : trans.__('by %1, %2', who, clock.date(conflict.at));
 }
 
 export function describeUse(use: Use, trans: Translate): string {
