@@ -175,7 +175,7 @@ class Capabilities:
     """What a storage was found to do, by trying it. None: nobody has tried, or it could not be told.
 
     ``guards``: a write without the lock's id is refused. ``etags``: each write leaves another etag. ``quiet``: a write can be
-    made that leaves no version.
+    made that leaves no version. ``metadata``: what is set beside a file is shown by the next Stat, and changes no etag.
     """
 
     locks: bool | None = None
@@ -185,6 +185,7 @@ class Capabilities:
     etags: bool | None = None
     versions: bool | None = None
     quiet: bool | None = None
+    metadata: bool | None = None
     spaces: bool | None = None
     ocm: bool | None = None
 

@@ -48,6 +48,7 @@ async def probe(files: Files, folder: Ref) -> Capabilities:
             "etags": await attempt.changes_etag(),
             **await _versions(files, ref, attempt),
             **await _locks(files, ref, attempt),
+            "metadata": await _metadata(files, ref),
         }
     finally:
         with contextlib.suppress(CollabError):
@@ -125,6 +126,16 @@ async def _locks(files: Files, ref: Ref, attempt: _Attempts) -> dict[str, bool |
             await files.unlock(ref, ours)
 
 
+async def _metadata(files: Files, ref: Ref) -> bool:
+    before = (await files.stat(ref)).etag
+    try:
+        await files.set_metadata(ref, {PREFIX: "tried"})
+    except Unsupported:
+        return False
+    after = await files.stat(ref)
+    return after.metadata.get(PREFIX) == "tried" and after.etag == before
+
+
 async def remove(files: Files, folder: Ref, ref: Ref) -> None:
     """Deletes what was tried on, also from the recycle bin, which is its owner's."""
     await files.delete(ref)
@@ -157,7 +168,9 @@ class Meaning:
 _DRIVER: Final = "a storage driver that has it, such as Reva's decomposed"
 MEANINGS: Final = {
     "locks": Meaning(
-        "locks", "other programs are not kept from writing; what they write meanwhile is found by its etag", _DRIVER
+        "locks",
+        "our servers take turns by notes beside the file, other programs are not kept from writing; that is found by its etag",
+        _DRIVER,
     ),
     "guards": Meaning("locks hold others off", "others write in spite of a lock; that is found by its etag", _DRIVER),
     "if_match": Meaning(
@@ -169,6 +182,9 @@ MEANINGS: Final = {
     "quiet": Meaning(
         "saves without a version", "each automatic save makes a version, so there are fewer: see versioned_save_s",
         "limit the versions kept per file on the storage, or raise versioned_save_s",
+    ),
+    "metadata": Meaning(
+        "notes beside files (metadata)", "without locks too, two servers write the same file in turns", _DRIVER
     ),
     "spaces": Meaning("project spaces", "only homes and shares are shown", "a gateway with the spaces API"),
     "ocm": Meaning("shares with other sites (OCM)", "only people of this site can edit together", "the gateway's OCM services"),

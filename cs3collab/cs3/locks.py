@@ -83,6 +83,15 @@ async def unlock(session: Session, ref: Ref, lock: Lock, *, app_name: str = APP_
         await _blame(session, target, lock.lock_id, refused)
 
 
+async def take_away(session: Session, ref: Ref, lock: Lock) -> None:
+    """Ends a lock that is not ours, as its own program would. Raises `NotAuthorized` for another person's, `LeaseLost`."""
+    message = convert.to_lock(lock, lock.app_name)
+    if lock.holder is not None:
+        message.user.CopyFrom(convert.to_user_id(lock.holder))
+    target = await by_id(session, ref)
+    await session.call("Unlock", api.UnlockRequest(ref=convert.to_ref(target), lock=message))
+
+
 async def held(session: Session, lock: Lock | None, refused: Exception) -> LockHeld:
     """The error that names whose lock it is, as far as the gateway tells."""
     if lock is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,11 @@ from pathlib import Path
 import msgspec
 
 from cs3collab.cs3.auth import TOKEN_KINDS, TokenProvider, provider_from
+from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
+from cs3collab.cs3.session import Session
 from cs3collab.doctor.checks import Finding, Patient, State, examine
+from cs3collab.doctor.unlocking import describe, look, unlock
 from cs3collab.errors import InvalidInput
 from cs3collab.relay.config import AccountConfig, GatewayConfig, check_url, load
 
@@ -31,13 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token, for --auth file and oidc-file")
     parser.add_argument("--folder", default="", metavar="PATH", help="where to try; made if missing; default: the user's home")
     parser.add_argument("--relay", default="", metavar="URL", help="the site's relay, to link to as this user")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--lock", metavar="PATH", help="only say whose lock is on a file, in the home unless it begins with /")
+    what.add_argument("--unlock", metavar="PATH", help="take a stuck lock away; asks before it does")
+    parser.add_argument("--yes", action="store_true", help="with --unlock: do not ask")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as data too")
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Returns 0, or 1 when anything failed. Raises `InvalidInput`."""
+    """Returns 0, or 1 when anything failed or a lock was left. Raises `InvalidInput`, and for one file what storage does."""
     findings = []
     async with patient_of(args) as patient:
+        if (path := args.lock or args.unlock) is not None:
+            files = Files(await Session.open(patient.gateway, patient.tokens))
+            if args.unlock is not None:
+                return await unlock(files, path, sure=args.yes)
+            print(*describe(await look(files, path), time.time()), sep="\n")
+            return 0
         async for finding in examine(patient):
             print(line(finding), flush=True)
             findings.append(finding)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from cs3collab.errors import LockHeld
 from cs3collab.locks.arbiter import APP_NAME, parse_lock_id
-from cs3collab.locks.claims import holder
+from cs3collab.locks.claims import PREFIX, holder
 from cs3collab.types import FileInfo, Lock, User
 
 CS3API4LAB_KEY: Final = "cs3apis4lab_lock"
@@ -48,6 +48,11 @@ def noted_lock(metadata: Mapping[str, str], wall: float) -> Lock | None:
     """The lock that a program without CS3 locks noted, unless it has ended. Nonsense is no lock."""
     locks = (_of_cs3api4lab(metadata.get(CS3API4LAB_KEY, "")), _of_cs3client(metadata.get(CS3CLIENT_KEY, "")))
     return next((lock for lock in locks if lock is not None and (lock.expires_at or 0) > wall), None)
+
+
+def noted_keys(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys under which locks are noted, whether or not they have ended."""
+    return tuple(key for key in metadata if key in (CS3API4LAB_KEY, CS3CLIENT_KEY) or key.startswith(PREFIX))
 
 
 def _of_cs3api4lab(text: str) -> Lock | None:
@@ -94,18 +99,23 @@ def held_error(lock: Lock | None, wall: float, sighted_at: float | None = None) 
     )
 
 
-def advice(lock: Lock, wall: float, sighted_at: float | None = None) -> str:
-    """What people can do about a lock that looks stuck, else empty."""
+def stuck(lock: Lock, wall: float, sighted_at: float | None = None) -> str:
+    """Why a lock looks as if it was forgotten, else empty."""
     since = lock.since if lock.since is not None else sighted_at
     if lock.expires_at is None:
-        why = "This lock has no end."
-    elif wall > lock.expires_at + LATE_S:
-        why = "This lock has ended, but it is still there: compare the clocks of this server and of the storage."
-    elif lock.expires_at > wall + LONG_S:
-        why = "This lock lasts for hours."
-    elif since is not None and wall > since + LONG_S:
-        why = "This lock has been there for hours."
-    else:
+        return "This lock has no end."
+    if wall > lock.expires_at + LATE_S:
+        return "This lock has ended, but it is still there: compare the clocks of this server and of the storage."
+    if lock.expires_at > wall + LONG_S:
+        return "This lock lasts for hours."
+    if since is not None and wall > since + LONG_S:
+        return "This lock has been there for hours."
+    return ""
+
+
+def advice(lock: Lock, wall: float, sighted_at: float | None = None) -> str:
+    """What people can do about a lock that looks stuck, else empty."""
+    if not (why := stuck(lock, wall, sighted_at)):
         return ""
     close = "Close the notebook" if parse_lock_id(lock.lock_id) else "Close the file"
     return f"{why} {close} where it is open; if it is open nowhere, take the lock away with: cs3collab doctor --unlock PATH"
