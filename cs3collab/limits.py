@@ -34,6 +34,10 @@ class Limits:
     busy_save_s: float = 10.0
     versioned_save_s: float = 60.0
     """Between two saves that nobody asked for, where each leaves a version on storage."""
+    look_s: float = 5.0
+    """Between two looks at a file that people are editing, whether others changed it; each is one Stat."""
+    idle_look_s: float = 60.0
+    """The same while nobody edits: the time between two looks grows to this."""
     lease_s: float = 60.0
     lease_grace_s: float = 30.0
     room_linger_s: float = 60.0

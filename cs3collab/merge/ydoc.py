@@ -11,6 +11,7 @@ Every method leaves the document as it was when it raises one of `cs3collab.erro
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -135,6 +136,52 @@ class YDocument:
             revise_notebook(self._doc, content)
         else:
             _revise_text(self._doc, content)
+        return self._changed()
+
+    def merge(self, base: bytes | None, theirs: bytes) -> tuple[bytes, str]:
+        """What another version of the file changed since `base`, as an update to be applied, and what conflicts, as JSON.
+
+        Raises `NotANotebook` or `Corrupt` for what is no such file. Reads without writing.
+        """
+        from cs3collab.merge import live
+
+        copy: Doc[Any] = Doc()
+        copy.apply_update(self._doc.get_update())
+        state, changes = copy.get_state(), list[TransactionEvent]()
+        copy.observe(changes.append)
+        if self.kind == "notebook":
+            notes = live.merge_notebook(copy, self._notebook(), base, theirs)
+        else:
+            notes = live.merge_text(copy, base, theirs)
+        return copy.get_update(state) if changes else b"", json.dumps(notes) if notes else ""
+
+    def differences(self, bases: Sequence[bytes], theirs: bytes) -> list[tuple[int, int]]:
+        """As `ancestor.differences`, of files of this kind."""
+        from cs3collab.merge import ancestor
+
+        return [(lacks, adds) for lacks, adds in ancestor.differences(self.kind, bases, theirs)]
+
+    def digest(self, content: bytes) -> str:
+        """As `render` would give it for a document that says `content`; of what is no notebook, one that no document has."""
+        raw = hashlib.sha256(content).hexdigest()
+        if self.kind == "file":
+            return raw
+        from cs3collab.merge import notebook
+
+        try:
+            return notebook.digest(notebook.parse(content))
+        except NotANotebook:
+            return f"not a notebook: {raw}"
+
+    def note_conflicts(self, notes: str) -> bytes:
+        """Notes for people what `merge` returned; the update that does it, empty when all of it is noted."""
+        from cs3collab.merge import live
+
+        self._changes.clear()
+        live.note(self._doc, json.loads(notes))
+        return self._changed()
+
+    def _changed(self) -> bytes:
         return pycrdt.merge_updates(*self._changes) if self._changes else b""
 
     def _become(self, doc: Doc[Any], pending: list[bytes]) -> None:

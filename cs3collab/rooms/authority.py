@@ -188,6 +188,18 @@ class Authority(Room):
         departed = [storage for _, storage in sorted(self._departed, key=lambda e: -e[0])]
         return [*present, *departed, *([self._service] if self._service else [])]
 
+    def readers(self) -> list[Storage]:
+        """Whoever is here can say whether the file changed, those who may write first."""
+        viewers = [seat.backing.storage for seat in self.seats.values() if seat.role is not Role.EDITOR]
+        return [*self.writers(), *viewers]
+
+    async def saved(self, position: int | None) -> bytes | None:
+        """The file as it was saved at `position`, None: last; None if that is not known any more."""
+        if (content := await self.past.saved(position)) is not None or position is not None:
+            return content
+        all_saved = self.store.position <= int(self.store.meta.get("saved_position") or 0)
+        return (await self.document.render()).content if all_saved else None
+
     def left(self, seat: Seat) -> None:
         if seat.role is Role.EDITOR and seat.last_edit > self.status.saved_position:
             self._departed.append((seat.last_edit, seat.backing.storage))

@@ -1,11 +1,10 @@
-"""One save of one document: takes the lease, looks at the file, keeps what others wrote, replaces exactly what it saw."""
+"""One save of one document: takes the lease, looks at the file, replaces exactly what it saw, or tells what others wrote."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -25,12 +24,12 @@ from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
 from cs3collab.rooms.ports import Log, Rendered, Storage
 from cs3collab.rooms.saving import Base
-from cs3collab.types import FileInfo, NotLatest, Ref, Role, Written
+from cs3collab.types import Etag, FileInfo, NotLatest, Ref, Role, Written
 
 log = logging.getLogger(__name__)
 
-_WRITERS = 8
-"""Editors asked in one save: a deleted file must not cost a call for everybody in a full room."""
+_ASKED = 8
+"""People asked in one save: a deleted file must not cost a call for everybody in a full room."""
 _COPIES = 20
 """Conflict copies of one second, at most."""
 _ATTEMPTS = 64
@@ -39,7 +38,7 @@ _ATTEMPTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one save is to bring into the file. Without ``due`` nothing is new, and the file is only looked at."""
+    """What one save is to bring into the file. Without ``due`` nothing is to be written, and the file is only looked at."""
 
     rendered: Rendered
     base: Base
@@ -48,44 +47,86 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Theirs:
+    """A version of the file that is not ours. ``mtime`` in Unix seconds."""
+
+    etag: Etag
+    mtime: float
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A conflict copy: its name, and whose home it is in if not beside the file."""
+
+    name: str
+    home_of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} in the home of {self.home_of}" if self.home_of else self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Filed:
     """How that went. ``done`` is false when the file changed meanwhile, so that all must be looked at again.
 
-    ``etag`` and ``digest`` are the file's now, ``writer`` whose token wrote, ``copy`` the name under which the version of
-    others, of time ``theirs_at`` (Unix seconds), was kept; each is empty if that did not happen.
+    ``etag`` and ``digest`` are the file's now, ``writer`` whose token wrote; each is empty if that did not happen. ``theirs``
+    must be dealt with before anything is written over it.
     """
 
     done: bool
     etag: str = ""
     digest: str = ""
     writer: str = ""
-    copy: str = ""
-    theirs_at: float = 0.0
-
-    @property
-    def outcome(self) -> str:
-        """As telemetry names it."""
-        return "conflict" if self.copy else "saved" if self.writer else "unchanged"
+    theirs: Theirs | None = None
 
 
 class File:
-    """The file of one room. ``name`` is what it was called when last seen: a file that is renamed keeps its id."""
+    """The file of one room. ``name`` is what it was called when last seen: a file that is renamed keeps its id.
+
+    ``digest`` is `Document.digest`. ``writers`` gives who may write, best first, ``readers`` who may read.
+    """
 
     def __init__(
-        self, ref: Ref, name: str, *, log: Log, writers: Callable[[], list[Storage]], lease: Lease, limits: Limits
+        self,
+        ref: Ref,
+        name: str,
+        *,
+        log: Log,
+        digest: Callable[[bytes], Awaitable[str]],
+        writers: Callable[[], list[Storage]],
+        readers: Callable[[], list[Storage]],
+        lease: Lease,
+        limits: Limits,
     ) -> None:
         self.name = name
         self._ref = ref
         self._log = log
+        self._digest = digest
         self._writers = writers
+        self._readers = readers
         self._lease = lease
         self._limits = limits
         self._attempts: deque[str] = deque(maxlen=_ATTEMPTS)
 
+    @property
+    def writable(self) -> bool:
+        """Whether anybody present may write."""
+        return bool(self._writers())
+
+    async def look(self) -> FileInfo | None:
+        """What the first says who can see the file; None if nobody can tell."""
+        for storage in islice(self._readers(), _ASKED):
+            try:
+                return await storage.stat(self._ref)
+            except CollabError as error:
+                log.debug("%s cannot be looked at: %s", self._ref, error)
+        return None
+
     async def file(self, work: Work) -> Filed:
-        """By the first writer whom the storage lets write. Raises why nobody could; `LeaseLost` is worth another try."""
+        """By the first whom the storage lets. Raises why nobody could; `LeaseLost` is worth another try."""
         refusals: list[CollabError] = []
-        for storage in islice(self._writers(), _WRITERS):
+        for storage in islice(self._writers() if work.due else self._readers(), _ASKED):
             try:
                 return await self._file_by(storage, work)
             except (NotAuthorized, NotAuthenticated, NotFound) as error:
@@ -95,34 +136,25 @@ class File:
     async def _file_by(self, storage: Storage, work: Work) -> Filed:
         lock_id = await self._lease.acquire(storage) if work.due else ""
         info = await storage.stat(self._ref)
-        if info.role < Role.EDITOR:
+        if work.due and info.role < Role.EDITOR:
             raise NotAuthorized("a viewer does not write the file")
         self.name = info.name or self.name
-        held, copy = work.base.digest, ""
+        held = work.base.digest
         if info.etag != work.base.etag:
             theirs = await storage.read(self._ref, max_bytes=self._limits.document_bytes)
             if (await storage.stat(self._ref)).etag != info.etag:
                 return Filed(False)
-            held = await asyncio.to_thread(self._recognised, theirs, work)
-            if not held:
-                copy = await self._put_aside(storage, info, theirs, work)
+            held = await self._digest(theirs)
+            if not saving.recognised(held, ours=work.rendered.digest, base=work.base, attempts=self._attempts):
+                return Filed(False, theirs=Theirs(info.etag, info.mtime, theirs))
         if not work.due or held == work.rendered.digest:
             return Filed(True, info.etag, held)
         etag = await self._replace(storage, info, held, lock_id, work)
-        at = info.mtime if copy else 0.0
-        return (
-            Filed(True, etag, work.rendered.digest, storage.user.label, copy, at)
-            if etag
-            else Filed(False, "", "", "", copy, at)
-        )
-
-    def _recognised(self, theirs: bytes, work: Work) -> str:
-        return saving.recognised(theirs, ours=work.rendered.digest, base=work.base, attempts=self._attempts)
+        return Filed(True, etag, work.rendered.digest, storage.user.label) if etag else Filed(False)
 
     async def _replace(self, storage: Storage, info: FileInfo, held: str, lock_id: str, work: Work) -> str:
         """Replaces exactly the content that `info` describes; the new etag, empty if that was not to be."""
-        recognised = {"base_etag": info.etag, "base_digest": held} if held else {}
-        await self._log.set_meta({"attempted_digest": work.rendered.digest, **recognised})
+        await self._log.set_meta({"attempted_digest": work.rendered.digest, "base_etag": info.etag, "base_digest": held})
         if not self._lease.valid():
             raise LeaseLost("the right to write the file ran out")
         self._attempts.append(work.rendered.digest)
@@ -141,43 +173,46 @@ class File:
         self._attempts.clear()
         return written.etag
 
-    async def _put_aside(self, first: Storage, info: FileInfo, theirs: bytes, work: Work) -> str:
-        """The name of the copy of their version beside the file, once it is durably there.
+    async def keep(self, theirs: Theirs) -> Copy:
+        """The copy of their version once it is durably there: beside the file, else in the home of somebody present.
 
-        Raises `VersionConflict` if nothing is to be written over it, or if nobody may write to the folder: then it stays.
+        Raises `VersionConflict` if nobody may write to either: then nothing is to be written over theirs.
         """
-        changed = f"the file was changed by someone else at {saving.clock(info.mtime)}"
-        if not work.due:
-            raise VersionConflict(
-                f"{changed}, and nothing here is unsaved: it stays as they left it",
-                hint="close the notebook everywhere and open it again to see their version",
-            )
-        for storage in [first, *(other for other in islice(self._writers(), _WRITERS) if other is not first)]:
-            try:
-                if name := await self._copy_by(storage, info.mtime, theirs):
-                    return name
-            except (NotAuthorized, NotAuthenticated, NotFound, Unsupported) as error:
-                log.info("no conflict copy beside %s by this writer: %s", self._ref, error)
+        for copy in (self._copy_beside, self._copy_at_home):
+            for storage in islice(self._writers(), _ASKED):
+                try:
+                    if made := await copy(storage, theirs):
+                        return made
+                except (NotAuthorized, NotAuthenticated, NotFound, Unsupported) as error:
+                    log.info("no conflict copy of %s by this writer: %s", self._ref, error)
         raise VersionConflict(
-            f"{changed}, and nobody present may keep a copy of it in its folder",
+            f"the file was changed by someone else at {saving.clock(theirs.mtime)}, and nobody present may keep a copy of it",
             hint="edits are kept here and nothing is overwritten; somebody who may write to the folder must open the notebook",
         )
 
-    async def _copy_by(self, storage: Storage, mtime: float, theirs: bytes) -> str:
-        """Empty if this writer does not see the folder. A copy made before (and not heard of) is found again by its name."""
+    async def _copy_beside(self, storage: Storage, theirs: Theirs) -> Copy | None:
+        """None if this writer does not see the folder."""
         parent = (await storage.stat(self._ref)).parent_id
-        if parent is None:
-            return ""
+        name = await self._copy_as(storage, lambda name: Ref(f"./{name}", parent), theirs) if parent else ""
+        return Copy(name) if name else None
+
+    async def _copy_at_home(self, storage: Storage, theirs: Theirs) -> Copy | None:
+        home = await storage.home()
+        name = await self._copy_as(storage, lambda name: Ref(f"{home.rstrip('/')}/{name}"), theirs)
+        return Copy(name, storage.user.label) if name else None
+
+    async def _copy_as(self, storage: Storage, at: Callable[[str], Ref], theirs: Theirs) -> str:
+        """A copy made before (and not heard of) is found again by its name. Empty if all names are taken."""
         for nth in range(_COPIES):
-            name = saving.conflict_name(self.name, mtime, nth=nth)
-            ref = Ref(f"./{name}", parent)
+            name = saving.conflict_name(self.name, theirs.mtime, nth=nth)
+            ref = at(name)
             try:
-                written = await storage.write(ref, theirs, if_absent=True)
+                written = await storage.write(ref, theirs.content, if_absent=True)
             except AlreadyExists:
                 written = NotLatest("exists")
             if isinstance(written, Written):
                 return name
-            there = await storage.stat(ref)
-            if there.size == len(theirs) and await storage.read(ref, max_bytes=len(theirs)) == theirs:
+            size = len(theirs.content)
+            if (await storage.stat(ref)).size == size and await storage.read(ref, max_bytes=size) == theirs.content:
                 return name
         return ""

@@ -7,7 +7,17 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from cs3collab.errors import CollabError, Corrupt, DeadlineExceeded, InvalidInput, NotFound, Overloaded, Unavailable
+from cs3collab.errors import (
+    CollabError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidInput,
+    NotANotebook,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    UpdateRejected,
+)
 from cs3collab.limits import Limits
 from cs3collab.rooms.ports import Document, Log, LogVersion
 from cs3collab.types import History, User, Version
@@ -85,6 +95,16 @@ class Past:
             if len(update) > self._limits.document_bytes:
                 raise Overloaded(f"this version has {len(update)} bytes", hint=f"at most {self._limits.document_bytes}")
             return await self._rendered(update)
+
+    async def saved(self, position: int | None) -> bytes | None:
+        """The file as it was saved at `position`, None: last. None if that is not kept. Raises `Unavailable`, `Overloaded`."""
+        try:
+            async with self._asking(), self._turn:
+                update = await (self._store.base() if position is None else self._store.load(position))
+                return None if update is None else await self._rendered(update)
+        except (Corrupt, NotFound, NotANotebook, UpdateRejected) as error:
+            log.warning("the state that was saved last cannot be told: %s", error)
+            return None
 
     async def introduce(self, user: User) -> None:
         """Notes who an author is: a history outlives what storage tells of its people."""

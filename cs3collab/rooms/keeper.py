@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from cs3collab import telemetry
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, VersionConflict
 from cs3collab.limits import DEFAULT, Limits
+from cs3collab.locks.arbiter import Phase
 from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
-from cs3collab.rooms.filing import File, Filed, Work
+from cs3collab.rooms.filing import File, Filed, Theirs, Work
+from cs3collab.rooms.merging import Merger
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.room import SaveResult
-from cs3collab.rooms.saving import Base, Retry, SaveState, Schedule
+from cs3collab.rooms.saving import Base, Looks, Retry, SaveState, Schedule
 from cs3collab.types import Ref
 from ystore.errors import PositionGone, StoreError
 
@@ -35,9 +37,10 @@ NOTICE_S = 60.0
 
 @dataclass(slots=True)
 class _Request:
-    """One coming save, for everybody who asked for it. ``explicit``: a person did, so the file itself is looked at."""
+    """One coming save, for everybody who asked for it. ``explicit``: a person did. ``look``: at the file itself in any case."""
 
     explicit: bool = False
+    look: bool = False
     keep_version: bool = False
     task: asyncio.Task[SaveResult] | None = None
 
@@ -45,10 +48,11 @@ class _Request:
 class Keeper:
     """The writer of one room's file.
 
-    ``writers`` gives who may write, best first. ``broadcast`` logs and sends an update of the keeper's own. ``quiet`` tells
-    whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. In ``log.meta`` it keeps
-    ``base_etag`` and ``base_digest`` (the file as last saved or seeded from), ``saved_position``, ``saved_at``, ``saved_by``,
-    and ``attempted_digest``: a write that began, so that after a crash it is known for ours.
+    ``writers`` gives who may write, best first, ``readers`` who may read. ``saved`` gives the file as it was saved at a
+    position, None: last; None if that is not known any more. ``broadcast`` logs and sends an update of the keeper's own.
+    ``quiet`` tells whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. In
+    ``log.meta`` it keeps ``base_etag`` and ``base_digest`` (the file as last saved, seeded from or merged), ``saved_position``,
+    ``saved_at``, ``saved_by``, ``recent_saves``, and ``attempted_digest``: a write that began, known for ours after a crash.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Keeper:
         document: Document,
         log: Log,
         writers: Callable[[], list[Storage]],
+        readers: Callable[[], list[Storage]],
+        saved: Callable[[int | None], Awaitable[bytes | None]],
         lease: Lease,
         publish: Callable[[SaveState], None],
         broadcast: Callable[[bytes], Awaitable[None]],
@@ -71,7 +77,10 @@ class Keeper:
         self._document = document
         self._log = log
         self._lease = lease
-        self._file = File(ref, name, log=log, writers=writers, lease=lease, limits=limits)
+        self._file = File(
+            ref, name, log=log, digest=document.digest, writers=writers, readers=readers, lease=lease, limits=limits
+        )
+        self._merger = Merger(document, log, self._file, broadcast=broadcast, saved=saved, now=now)
         self._publish = publish
         self._broadcast = broadcast
         self._limits = limits
@@ -80,6 +89,7 @@ class Keeper:
         self._retry = retry or Retry()
         self._state = SaveState.of(log.meta)
         self._schedule = Schedule()
+        self._looks = Looks(limits, time.monotonic() + limits.look_s)
         self._failures = 0
         self._down_since = 0.0
         self._notice = ("", 0.0)
@@ -90,10 +100,23 @@ class Keeper:
         self._tasks: set[asyncio.Task[SaveResult]] = set()
         self._busy = asyncio.Lock()
         self._wake = asyncio.Event()
+        lease.changed = self._lock_changed
 
     @property
     def state(self) -> SaveState:
         return self._state
+
+    async def catch_up(self, theirs: Theirs) -> None:
+        """Before anybody is here: brings in what others wrote meanwhile. What people must decide waits until they are."""
+        try:
+            await self._merger.merge(theirs, insist=False)
+        except VersionConflict as conflict:
+            log.info("%s: %s", self._ref, conflict)
+            self._looks = Looks(self._limits, time.monotonic())
+            return
+        base = Base.of(self._log.meta)
+        if (await self._document.render()).digest == base.digest:
+            await self._record(self._log.position, Filed(True, base.etag, base.digest), b"")
 
     def touched(self, position: int) -> None:
         """A durable update moved the position."""
@@ -102,6 +125,7 @@ class Keeper:
         self._schedule = self._schedule.touched(time.monotonic())
         if not self._marking:
             self._leave_at = None
+            self._looks = self._looks.sooner(time.monotonic())
         self._wake.set()
 
     async def save(self, *, keep_version: bool) -> SaveResult:
@@ -141,16 +165,38 @@ class Keeper:
             now = time.monotonic()
             if due is not None and due <= now:
                 await self._ask(explicit=False, keep_version=False)
+            elif self._looks.at <= now:
+                await self._look()
             elif leave_at is not None and leave_at <= now:
                 async with self._busy:
                     await self._lease.release()
             else:
-                times = [at for at in (due, leave_at) if at is not None]
+                times = [at for at in (due, leave_at, self._looks.at) if at is not None]
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(times) - now if times else None):
+                    async with asyncio.timeout(min(times) - now):
                         await self._wake.wait()
 
-    async def _ask(self, *, explicit: bool, keep_version: bool) -> SaveResult:
+    def _lock_changed(self) -> None:
+        """Somebody else's lock came, changed or went."""
+        if self._lease.phase is Phase.BLOCKED:
+            trouble = saving.trouble(self._lease.refusal(), self._lease.blocker)
+            self._say(problem=trouble.problem, holder=trouble.holder)
+        elif self._state.holder:
+            self._schedule = self._schedule.succeeded()
+            self._say(problem="", holder="")
+        self._wake.set()
+
+    async def _look(self) -> None:
+        """Whether others changed the file; it costs one Stat. What cannot be seen now is seen at the next look, or save."""
+        info = None if self._busy.locked() else await self._file.look()
+        taken = False
+        if info is not None:
+            self._lease.seen(info)
+        if info is not None and info.etag != self._log.meta.get("base_etag"):
+            taken = (await self._ask(explicit=False, look=True, keep_version=False)).status == "success"
+        self._looks = self._looks.looked(time.monotonic(), changed=taken)
+
+    async def _ask(self, *, explicit: bool, keep_version: bool, look: bool = False) -> SaveResult:
         if self._closed:
             return self._result("failed", "the document is being closed")
         if (request := self._next) is None:
@@ -160,6 +206,7 @@ class Keeper:
             request.task.add_done_callback(self._tasks.discard)
         request.explicit |= explicit
         request.keep_version |= keep_version
+        request.look |= look or explicit
         assert request.task is not None
         try:
             return await asyncio.shield(request.task)
@@ -192,25 +239,35 @@ class Keeper:
         trouble: CollabError = VersionConflict(
             "the file is changed by others faster than it can be saved", hint="edits are kept"
         )
+        outcome = ""
         for _ in range(_ROUNDS):
             position = self._log.position
             rendered = await self._document.render()
             base = Base.of(self._log.meta)
             due = position > self._state.saved_position and rendered.digest != base.digest
-            if not (due or request.explicit or self._failures):
+            if not (due or request.look or self._failures):
                 await self._record(position, Filed(True, base.etag, base.digest), b"")
                 return "unchanged"
+            work = Work(rendered, base, due and self._file.writable, request.keep_version)
             try:
-                filed = await self._file.file(Work(rendered, base, due, request.keep_version))
+                filed = await self._file.file(work)
             except LeaseLost as lost:
                 trouble = lost
                 continue
-            if filed.copy:
-                self._notice = (saving.changed_notice(filed.theirs_at, filed.copy), time.monotonic() + NOTICE_S)
-            if filed.done:
+            if filed.theirs:
+                await self._merge(filed.theirs, insist=request.explicit)
+                outcome = "merged"
+            elif filed.done and due and not work.due:
+                raise saving.refused(())
+            elif filed.done:
                 await self._record(position, filed, rendered.content)
-                return filed.outcome
+                return outcome or ("saved" if filed.writer else "unchanged")
         raise trouble
+
+    async def _merge(self, theirs: Theirs, *, insist: bool) -> None:
+        if notice := await self._merger.merge(theirs, insist=insist):
+            self._notice = (notice, time.monotonic() + NOTICE_S)
+        self._state = replace(self._state, saved_position=int(self._log.meta.get("saved_position") or 0))
 
     def _succeeded(self, outcome: str) -> SaveResult:
         telemetry.SAVES.labels(outcome).inc()
@@ -251,8 +308,11 @@ class Keeper:
         saved = {"saved_position": str(position), "base_etag": filed.etag, "base_digest": filed.digest, "attempted_digest": ""}
         if filed.writer:
             saved |= {"saved_at": repr(self._now()), "saved_by": filed.writer}
+        if filed.etag != self._log.meta.get("base_etag") or filed.writer:
+            saved["recent_saves"] = saving.with_recent(self._log.meta, position, self._now())
         await self._note_base(position, saved)
-        if (marked := await self._mark_saved(position, content if filed.writer else b"")) != position:
+        written = self._merger.saw(filed.etag) or (content if filed.writer else b"")
+        if (marked := await self._mark_saved(position, written)) != position:
             await self._note({"saved_position": str(marked)})
         if filed.writer:
             self._schedule = self._schedule.written(time.monotonic())

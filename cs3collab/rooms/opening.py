@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs3collab.errors import NotANotebook, Overloaded
+from cs3collab.errors import Overloaded
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.lease import Lease
-from cs3collab.merge import notebook
-from cs3collab.merge.lineage import FileFacts, Opening, StoreFacts, decide
 from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.filing import Theirs
 from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.keeper import Keeper
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.registry import Admission
-from cs3collab.types import Capabilities, Etag, Ref, RoomId, SiteId
+from cs3collab.rooms.saving import Base, recognised, with_recent
+from cs3collab.types import Capabilities, Ref, RoomId, SiteId
 
 OpenStore = Callable[[str], Awaitable[Log]]
 """`store_key` to its log."""
@@ -70,10 +70,19 @@ class Opener:
 
         document = self.new_document(admission.room_id.type, history)
         try:
-            await self._fill(admission, store, document)
+            theirs = await self._fill(admission, store, document)
+            room = self._authority(admission, store, document)
+            if theirs is not None:
+                await room.keeper.catch_up(theirs)
         except BaseException:
             await document.close()
             raise
+        room.start()
+        if store.position > room.status.saved_position:
+            room.keeper.touched(store.position)
+        return room
+
+    def _authority(self, admission: Admission, store: Log, document: Document) -> Authority:
         room = Authority(
             admission.room_id,
             name=admission.info.name,
@@ -87,69 +96,42 @@ class Opener:
         ref = Ref.of(admission.info.id)
         # so that the lease keeps the two documents of a notebook opened as text too from writing in turns
         owner = self.authority_id if admission.room_id.type == "notebook" else f"{self.authority_id}.{admission.room_id.type}"
+        limits = self.limits
+        lease = Lease(lambda: next(iter(room.writers()), None), ref, owner, lifetime_s=limits.lease_s, look_s=limits.look_s)
         room.keeper = Keeper(
             ref=ref,
             name=admission.info.name,
             document=document,
             log=store,
             writers=room.writers,
-            lease=Lease(lambda: next(iter(room.writers()), None), ref, owner, lifetime_s=self.limits.lease_s),
+            readers=room.readers,
+            saved=room.saved,
+            lease=lease,
             publish=room.published,
             broadcast=room.system_edit,
             limits=self.limits,
             quiet=lambda: self.capabilities().quiet is not False,
         )
-        room.start()
-        if store.position > room.status.saved_position:
-            room.keeper.touched(store.position)
         return room
 
-    async def _fill(self, admission: Admission, store: Log, document: Document) -> None:
+    async def _fill(self, admission: Admission, store: Log, document: Document) -> Theirs | None:
+        """The document as the store has it, or from the file. Returns what others made of the file since, if they did."""
         info, storage = admission.info, admission.standing.storage
         if store.position and store.meta.get("base_etag") == info.etag:
             await document.load([update async for update in store.updates()])
-            return
+            return None
         content = await storage.read(Ref.of(info.id), max_bytes=self.limits.document_bytes)
-        if store.position:
-            await document.load([update async for update in store.updates()])
-            digest = await asyncio.to_thread(_digest, admission.room_id.type, content)
-            facts = await self._facts(store, document)
-            opening = decide(facts, FileFacts(info.etag, digest))
-            if opening is Opening.RESUME:
-                await store.set_meta({"base_etag": info.etag, "base_digest": digest})
-            if opening is Opening.RESEED:
-                await self._revise(info.etag, content, store, document)
-            return
-        seed = await document.seed(content)
-        rendered = await document.render()
-        await store.set_meta({"base_etag": info.etag, "base_digest": rendered.digest, "saved_position": "1"})
-        await store.set_base(await store.append(seed), info.etag)
-
-    async def _revise(self, etag: Etag, content: bytes, store: Log, document: Document) -> None:
-        """Somebody else's version becomes an edit of the same history: copies still elsewhere can be merged with it."""
-        if update := await document.revise(content):
-            await store.append(update)
-        rendered = await document.render()
-        saved = {"base_etag": etag, "base_digest": rendered.digest, "saved_position": str(store.position)}
-        await store.set_base(store.position, etag, saved)
-
-    async def _facts(self, store: Log, document: Document) -> StoreFacts:
-        meta = store.meta
-        return StoreFacts(
-            empty=False,
-            position=store.position,
-            saved_position=int(meta.get("saved_position", 0)),
-            base_etag=meta.get("base_etag", ""),
-            base_digest=meta.get("base_digest", ""),
-            attempted_digest=meta.get("attempted_digest", ""),
-            live_digest=(await document.render()).digest,
-        )
-
-
-def _digest(kind: str, content: bytes) -> str:
-    if kind != "notebook":
-        return hashlib.sha256(content).hexdigest()
-    try:
-        return notebook.digest(notebook.parse(content))
-    except NotANotebook:
-        return "not a notebook: " + hashlib.sha256(content).hexdigest()
+        if not store.position:
+            seed = await document.seed(content)
+            rendered = await document.render()
+            recent = with_recent({}, 1, time.time())
+            seeded = {"base_etag": info.etag, "base_digest": rendered.digest, "saved_position": "1", "recent_saves": recent}
+            await store.set_meta(seeded)
+            await store.set_base(await store.append(seed), info.etag)
+            return None
+        await document.load([update async for update in store.updates()])
+        digest = await document.digest(content)
+        if not recognised(digest, ours=(await document.render()).digest, base=Base.of(store.meta)):
+            return Theirs(info.etag, info.mtime, content)
+        await store.set_meta({"base_etag": info.etag, "base_digest": digest})
+        return None

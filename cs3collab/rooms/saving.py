@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -21,7 +19,7 @@ from cs3collab.errors import (
     NotFound,
 )
 from cs3collab.limits import Limits
-from cs3collab.merge import notebook
+from cs3collab.locks import foreign
 from cs3collab.types import Lock
 
 
@@ -63,21 +61,26 @@ class Base:
         return cls(meta.get("base_etag", ""), meta.get("base_digest", ""), meta.get("attempted_digest", ""))
 
 
-def digests(content: bytes) -> Iterator[str]:
-    """What `Rendered.digest` may be for a file: of a text, then of a notebook if it is one."""
-    yield hashlib.sha256(content).hexdigest()
-    with contextlib.suppress(NotANotebook):
-        yield notebook.digest(notebook.parse(content))
+_RECENT = 8
 
 
-def recognised(theirs: bytes, *, ours: str, base: Base, attempts: Iterable[str] = ()) -> str:
-    """The digest of a file whose etag we do not know, if its content is one we do; empty if somebody else wrote it.
+def recent(meta: Mapping[str, str]) -> list[tuple[int, float]]:
+    """Positions and times (Unix seconds) of the last saves, oldest first."""
+    pairs = (each.split("@") for each in meta.get("recent_saves", "").split())
+    return [(int(position), float(at)) for position, at in pairs]
 
-    Known are what it held before (a touch, the same notebook uploaded again), ``ours``, which is about to be written, and what
+
+def with_recent(meta: Mapping[str, str], position: int, at: float) -> str:
+    return " ".join(f"{each[0]}@{each[1]:.0f}" for each in [*recent(meta), (position, at)][-_RECENT:])
+
+
+def recognised(digest: str, *, ours: str, base: Base, attempts: Iterable[str] = ()) -> bool:
+    """Whether a file whose etag we do not know says what we do know; else somebody else wrote it. Digests as `Rendered`'s.
+
+    Known are what it said before (a touch, the same notebook uploaded again), ``ours``, which is about to be written, and what
     was written without an answer.
     """
-    known = {ours, base.digest, base.attempt, *attempts} - {""}
-    return next((digest for digest in digests(theirs) if digest in known), "")
+    return digest in {ours, base.digest, base.attempt, *attempts} - {""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,27 @@ class Schedule:
         return soon if quiet else max(soon, self.saved_at + limits.versioned_save_s)
 
 
+_CALMER = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """When to look next whether others changed the file: ever more seldom while nothing happens. Seconds, monotonic."""
+
+    limits: Limits
+    at: float
+    interval: float = 0.0
+
+    def looked(self, now: float, *, changed: bool) -> Looks:
+        longer = min(self.interval * _CALMER, self.limits.idle_look_s)
+        interval = self.limits.look_s if changed else max(longer, self.limits.look_s)
+        return replace(self, at=now + interval, interval=interval)
+
+    def sooner(self, now: float) -> Looks:
+        """Something happened here."""
+        return replace(self, at=min(self.at, now + self.limits.look_s), interval=self.limits.look_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Backoff in seconds. After a short outage the file is saved within ``brief_s``, in a long one the storage has peace."""
@@ -160,7 +184,9 @@ def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
     match error:
         case LockHeld():
             until = lock.expires_at if lock else None
-            return Trouble(f"{_sentence(error.message)} {_KEPT} when the lock is gone.", holder_of(error), not_after=until)
+            stuck = f" {_sentence(error.hint)}" if error.hint not in ("", foreign.WAIT) else ""
+            said = f"{_sentence(error.message)} {_KEPT} when the lock is gone.{stuck}"
+            return Trouble(said, holder_of(error), not_after=until)
         case LeaseLost():
             clocks = "If this stays, compare the clocks of this server and of the storage."
             return Trouble(f"The storage ended our lock before the file was written. {_KEPT} as soon as that works. {clocks}")
@@ -177,7 +203,8 @@ def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
 
 
 def holder_of(error: LockHeld) -> str:
-    return " with ".join(part for part in (error.holder, error.app_name) if part) or "someone else"
+    program = foreign.program(error.app_name)
+    return " with ".join(part for part in (error.holder, program) if part) or "someone else"
 
 
 def refused(refusals: Sequence[CollabError]) -> CollabError:
@@ -191,8 +218,20 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
-def changed_notice(mtime: float, copy: str) -> str:
+def kept_notice(mtime: float, copy: str) -> str:
     return f"The file was changed by someone else at {clock(mtime)}; their version is kept as {copy}."
+
+
+def conflict_notice(mtime: float, conflicts: int, copy: str) -> str:
+    what = "one change conflicts" if conflicts == 1 else f"{conflicts} changes conflict"
+    return f"The file was changed by someone else at {clock(mtime)}, and {what} with yours; their version is kept as {copy}."
+
+
+def broken(mtime: float, reason: str) -> str:
+    return f"the file was changed by someone else at {clock(mtime)}: {reason}"
+
+
+BROKEN_HINT = "what is here stays, and is written again when you save; what is there now is then kept beside it"
 
 
 def clock(at: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from cs3collab.errors import (
     from_kind,
 )
 from cs3collab.limits import Limits
-from cs3collab.rooms.ports import Applied, Rendered
+from cs3collab.rooms.ports import Applied, Merged, Rendered
 from cs3collab.rooms.worker_wire import Op, Reply, Request
 
 Reload = Callable[[], Awaitable[list[bytes]]]
@@ -33,6 +34,7 @@ _MAX_ATTEMPTS = 5
 _request_ids = count(1)
 _document_numbers = count(1)
 _OPENS = (Op.LOAD, Op.SEED)
+_EDITS = (Op.MARK_SAVED, Op.REVISE, Op.NOTE_CONFLICTS)
 
 
 @dataclass(eq=False, slots=True)
@@ -123,6 +125,21 @@ class WorkerDocument:
         """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
         return (await self._call(Op.REVISE, data=content)).data
 
+    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
+        """Raises `NotANotebook` or `Corrupt` for what is no such file."""
+        reply = await self._call(Op.MERGE, data=theirs, updates=[] if base is None else [base])
+        return Merged(reply.data, reply.text)
+
+    async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:
+        reply = await self._call(Op.DIFFERENCES, data=theirs, updates=bases)
+        return [(lacks, adds) for lacks, adds in json.loads(reply.text)]
+
+    async def digest(self, content: bytes) -> str:
+        return (await self._call(Op.DIGEST, data=content)).text
+
+    async def note_conflicts(self, notes: str) -> bytes:
+        return (await self._call(Op.NOTE_CONFLICTS, text=notes)).data
+
     async def apply(self, update: bytes) -> Applied:
         """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""
         return Applied((await self._call(Op.APPLY, data=update)).text)
@@ -200,7 +217,7 @@ class WorkerDocument:
             self.recent.begin([reply.data])
         elif request.op is Op.APPLY and reply.text != Applied.KNOWN.value:
             self.recent.add(request.data)
-        elif request.op in (Op.MARK_SAVED, Op.REVISE) and reply.data:
+        elif request.op in _EDITS and reply.data:
             self.recent.add(reply.data)
         else:
             return
@@ -249,6 +266,7 @@ _DEADLY: dict[Op, type[CollabError]] = {
     Op.LOAD: UpdateRejected,
     Op.SEED: NotANotebook,
     Op.REVISE: NotANotebook,
+    Op.MERGE: NotANotebook,
     Op.RENDER: NotANotebook,
     Op.DIFF: InvalidInput,
 }

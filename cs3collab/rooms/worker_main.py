@@ -9,6 +9,7 @@ the parent that a terminal or a service manager sends to whole groups of process
 from __future__ import annotations
 
 import faulthandler
+import json
 import mmap
 import os
 import resource
@@ -33,13 +34,14 @@ _FLUSH_BYTES = 256 * 1024
 _FLUSH_S = 0.001
 _MAX_RENDERERS = 4
 _CELL = struct.Struct("<Q")
+_FORKED = (Op.RENDER, Op.MERGE, Op.DIFFERENCES, Op.DIGEST)
 NewDocument = Callable[[str], YDocument]
 
 
 class Server:
     """Carries out requests in order, one at a time. A Rust panic is not caught: a panicked document must not be used again.
 
-    Only renders, which take longest and change nothing, go on beside the rest, each in a fork with the document as it was then.
+    Only what takes long and changes nothing goes on beside the rest, each in a fork with the document as it was then.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Server:
 
     def _carry_out(self, request: Request) -> bytes:
         """The reply's frame, empty when it comes later."""
-        forks = request.op is Op.RENDER and len(self._renderers) < _MAX_RENDERERS
+        forks = request.op in _FORKED and len(self._renderers) < _MAX_RENDERERS
         if forks:
             self._warming.join()  # no thread must live beside a fork, and no fork should import by itself
         _CELL.pack_into(self._cell, 0, request.id)
@@ -105,7 +107,7 @@ class Server:
         except CollabError as error:
             return Reply(request.id, request.document, error=error.kind, message=error.message, hint=error.hint)
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> Reply:  # noqa: C901 - a table
         if request.op is Op.CLOSE:
             self._documents.pop(request.document, None)
             return Reply(request.id, request.document)
@@ -130,6 +132,14 @@ class Server:
                 data = document.seed(request.data)
             case Op.REVISE:
                 data = document.revise(request.data)
+            case Op.MERGE:
+                data, text = document.merge(request.updates[0] if request.updates else None, request.data)
+            case Op.DIFFERENCES:
+                text = json.dumps(document.differences(request.updates, request.data))
+            case Op.DIGEST:
+                text = document.digest(request.data)
+            case Op.NOTE_CONFLICTS:
+                data = document.note_conflicts(request.text)
         return Reply(request.id, request.document, data, text)
 
 

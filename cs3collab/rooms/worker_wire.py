@@ -21,6 +21,10 @@ class Op(enum.StrEnum):
     STATE = "state"
     RENDER = "render"
     MARK_SAVED = "mark_saved"
+    MERGE = "merge"
+    NOTE_CONFLICTS = "note_conflicts"
+    DIFFERENCES = "differences"
+    DIGEST = "digest"
     CLOSE = "close"
 
 

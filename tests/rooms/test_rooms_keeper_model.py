@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Coroutine
 from typing import Any
 
@@ -33,9 +34,10 @@ class KeptFile(RuleBasedStateMachine):
         self.site = MemorySite(lambda: self.at)
         self.id = self.site.create("n.ipynb", notebook_file("seed"))
         self.disk = Disk()
-        self.typed: list[str] = ["seed"]
+        self.typed: list[str] = []
         self.foreign: set[str] = set()
-        self.wrote: set[str] = set()
+        self.stale: list[bytes] = [self.site.content(self.id)]
+        """What the file said of late: somebody may have it open and write it back, changed."""
         self.checked = 0
         self.room: Authority | None = None
         self.crashed = False
@@ -53,12 +55,8 @@ class KeptFile(RuleBasedStateMachine):
         self.run(self._open())
 
     async def _open(self) -> None:
-        before = self.disk.updates.copy()
         self.room = await kept_room.open_room(self.alice, self.id, self.log, clock=lambda: self.at)
         self.seats: list[Seat] = [sit(self.room, self.alice), sit(self.room, self.bob)]
-        if self.disk.updates != before:  # all was saved, then others wrote: theirs is the document now
-            self.typed = sources((await self.room.document.render()).content)
-            self.foreign -= set(self.typed)
 
     def unused(self, kind: str) -> str:
         self.at += 0.1  # conflict copies are named by the second
@@ -104,12 +102,20 @@ class KeptFile(RuleBasedStateMachine):
         }
         return events[name]
 
-    @rule()
-    def others_write(self) -> None:
-        content = self.unused("foreign")
-        self.foreign.add(content)
-        self.wrote.add(content)
-        self.site.overwrite(self.id, notebook_file(content))
+    @rule(kind=st.sampled_from(["add", "add to an old copy", "edit"]), which=st.integers(0, 2))
+    def others_write(self, kind: str = "add", which: int = 0) -> None:
+        """Somebody reads the file, now or a moment ago, and writes it back with a cell more, or with another first line."""
+        self.stale = [*self.stale[-2:], self.site.content(self.id)]
+        book = json.loads(self.stale[which % len(self.stale)] if kind == "add to an old copy" else self.stale[-1])
+        cell = self.unused("foreign")
+        self.foreign.add(cell)
+        if kind == "edit":
+            self.foreign.discard("".join(book["cells"][0]["source"]))
+            book["cells"][0]["source"] = cell
+        else:
+            added = {"cell_type": "markdown", "id": cell.replace(" ", "-").replace(".", "-"), "metadata": {}, "source": cell}
+            book["cells"].append(added)
+        self.site.overwrite(self.id, json.dumps(book).encode())
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
@@ -158,24 +164,30 @@ class KeptFile(RuleBasedStateMachine):
         self.site.steal_lock(self.id, None)
         self.disk.refuses_meta = 0
 
+    def live(self) -> list[str]:
+        """What people see, but for the cell that others edit."""
+        return sources(self.run(self.room.document.render()).content)[1:] if self.room else []
+
     @invariant()
     def what_others_wrote_is_somewhere(self) -> None:
         """As far as we replaced it: what others overwrite of each other is their affair."""
         kept = {cell for content in self.site.files().values() for cell in sources(content)}
         for content in self.site.replaced[self.checked :]:
             lost = self.foreign.intersection(sources(content)) - kept
-            assert not lost, f"{lost} was overwritten"
+            assert not lost - set(self.live()), f"{lost} was overwritten"
         self.checked = len(self.site.replaced)
 
     @invariant()
     def nothing_of_ours_is_taken_for_somebody_elses(self) -> None:
         for name, content in self.site.files().items():
-            assert ".conflict-" not in name or self.wrote.intersection(sources(content)), f"{name} is our own"
+            assert ".conflict-" not in name or self.foreign.intersection(sources(content)), f"{name} is our own"
 
     @invariant()
     def what_was_acknowledged_is_in_the_document(self) -> None:
         if self.room:
-            assert sources(self.run(self.room.document.render()).content) == self.typed
+            live = self.live()
+            assert [cell for cell in live if cell in self.typed] == self.typed
+            assert len(live) == len(set(live))
 
     def teardown(self) -> None:
         """Once faults stop, the file has all that was typed, each once, and nobody's version is missing."""
@@ -187,7 +199,7 @@ class KeptFile(RuleBasedStateMachine):
             self.typed.append(cell)
             result = self.run(self.room.keeper.save(keep_version=False))
             assert result.status == "success", result
-            assert sources(self.site.content(self.id)) == self.typed
+            assert sources(self.site.content(self.id))[1:] == self.live()
             assert self.room.status.saved_position == self.log.position
             self.what_others_wrote_is_somewhere()
         finally:

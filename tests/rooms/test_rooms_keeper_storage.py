@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support import kept_room
-from support.kept_room import NEVER, notebook_file, sit, sources, type_cell
+from support.kept_room import NEVER, edit_cell, notebook_file, sit, sources, type_cell
 from support.memory_storage import Crash
 from support.sites import Site, share_local, share_ocm, site, two_sites
 
@@ -172,17 +172,18 @@ async def test_opening_without_an_edit_leaves_the_file_untouched(desk: Desk) -> 
     assert await desk.files.read(desk.ref, max_bytes=2**20) == notebook_file("one")
 
 
-async def test_what_another_client_uploaded_is_kept_beside(desk: Desk) -> None:
+async def test_what_another_client_uploaded_is_merged_and_kept_beside_where_it_conflicts(desk: Desk) -> None:
     seat = await desk.open()
     assert desk.room
-    await type_cell(desk.room, seat, "ours")
-    await desk.files.write(desk.ref, notebook_file("theirs"))
+    await edit_cell(desk.room, seat, 0, "ours")
+    await desk.files.write(desk.ref, notebook_file("theirs", "more of theirs"))
     assert await desk.save() == "success"
     assert "changed by someone else" in desk.message
-    assert (await desk.content(), await desk.copies()) == (["one", "ours"], [["theirs"]])
+    copies = [["theirs", "more of theirs"]]
+    assert (await desk.content(), await desk.copies()) == (["ours", "more of theirs"], copies)
     await type_cell(desk.room, seat, "more")
     assert await desk.save() == "success"
-    assert (await desk.content(), await desk.copies()) == (["one", "ours", "more"], [["theirs"]])
+    assert (await desk.content(), await desk.copies()) == (["ours", "more of theirs", "more"], copies)
 
 
 async def test_killed_right_after_the_write_is_no_conflict_and_no_waiting_for_our_own_lock(desk: Desk) -> None:
@@ -238,13 +239,14 @@ async def test_a_lock_broken_and_taken_by_another_application_keeps_us_from_writ
     office = Files(await desk.at.session("einstein"), app_name="office")
     lock = Lock("office-1", app_name="office", expires_at=4e9)
     await office.set_lock(desk.ref, lock)
-    await office.write(desk.ref, notebook_file("theirs"), lock_id="office-1")
-    await type_cell(desk.room, seat, "three")
+    theirs = (await desk.files.read(desk.ref, max_bytes=2**20)).replace(b'"one"', b'"theirs"')
+    await office.write(desk.ref, theirs, lock_id="office-1")
+    await edit_cell(desk.room, seat, 0, "ours")
     assert await desk.save() == "failed"
-    assert await desk.content() == ["theirs"]
+    assert await desk.content() == ["theirs", "two"]
     await office.unlock(desk.ref, lock)
     assert await desk.save() == "success"
-    assert (await desk.content(), await desk.copies()) == (["one", "two", "three"], [["theirs"]])
+    assert (await desk.content(), await desk.copies()) == (["ours", "two"], [["theirs", "two"]])
 
 
 async def test_a_file_renamed_and_moved_is_saved_where_it_is_now(desk: Desk) -> None:
@@ -341,14 +343,14 @@ async def test_a_federated_editor_saves_at_the_home_site_and_never_overwrites_wh
             assert ours
             await desk.files.unlock(desk.ref, ours)
             await desk.files.write(desk.ref, notebook_file("theirs"))
-            await type_cell(desk.room, marie, "more by marie")
+            await edit_cell(desk.room, marie, 0, "ours")
             assert await desk.save() == "failed"
             assert "nobody present may keep a copy" in desk.message
             assert await desk.content() == ["theirs"]
 
             sit(desk.room, desk.files)
             assert await desk.save() == "success"
-            assert (await desk.content(), await desk.copies()) == (["one", "by marie", "more by marie"], [["theirs"]])
+            assert (await desk.content(), await desk.copies()) == (["ours", "by marie"], [["theirs"]])
             await desk.room.close()
 
 

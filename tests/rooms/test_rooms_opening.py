@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
 import pycrdt
 import pytest
 from jupyter_ydoc import YNotebook
-from support.kept_room import NEVER, Disk, DiskLog, notebook_file, open_room, sit, sources, type_cell
+from support.kept_room import NEVER, SOON, Disk, DiskLog, edit_cell, listen, notebook_file, open_room, sit, sources, type_cell
 from support.memory_storage import ALICE, MemorySite, MemoryStorage
 
-from cs3collab.errors import NotANotebook, Overloaded, StorageUnavailable
+from cs3collab.errors import Overloaded, StorageUnavailable
 from cs3collab.limits import Limits
 from cs3collab.merge import notebook
 from cs3collab.rooms.authority import Authority
@@ -80,31 +81,41 @@ async def test_a_file_that_others_changed_goes_on_in_the_same_history() -> None:
     await again.close()
 
 
-async def test_a_file_that_became_something_else_is_refused_and_the_history_stays() -> None:
+async def test_where_the_file_became_something_else_people_see_what_it_was_and_decide() -> None:
     desk = Desk(notebook_file("one"))
     room = await desk.open()
     await room.close()
     before = (desk.disk.updates.copy(), desk.disk.lineages)
     desk.site.overwrite(desk.id, b"not a notebook")
-    with pytest.raises(NotANotebook):
-        await desk.open()
+    again = await desk.open(SOON)
+    sit(again, desk.storage)
+    listener = listen(again)
+    async with asyncio.timeout(20):
+        while "plain text" not in again.status.problem:
+            listener.news.clear()
+            await listener.news.wait()
+    assert await desk.content(again) == ["one"]
     assert (desk.disk.updates, desk.disk.lineages) == before
     assert desk.site.content(desk.id) == b"not a notebook"
+    await again.keeper.save(keep_version=True)
+    assert sources(desk.site.content(desk.id)) == ["one"]
+    assert b"not a notebook" in desk.site.files().values()
+    await again.close()
 
 
 async def test_both_sides_changed_keeps_both() -> None:
     desk = Desk(notebook_file("one"))
     room = await desk.open()
-    await type_cell(room, sit(room, desk.storage), "ours")
+    await edit_cell(room, sit(room, desk.storage), 0, "ours")
     await room.tasks.cancel()
-    desk.site.overwrite(desk.id, notebook_file("theirs"))
+    desk.site.overwrite(desk.id, notebook_file("theirs", "more of theirs"))
     again = await desk.open()
-    assert await desk.content(again) == ["one", "ours"]
+    assert await desk.content(again) == ["ours", "more of theirs"]
     sit(again, desk.storage)
     await again.keeper.save(keep_version=False)
     files = {name: sources(content) for name, content in desk.site.files().items()}
-    assert files.pop("n.ipynb") == ["one", "ours"]
-    assert list(files.values()) == [["theirs"]]
+    assert files.pop("n.ipynb") == ["ours", "more of theirs"]
+    assert list(files.values()) == [["theirs", "more of theirs"]]
     await again.close()
 
 

@@ -1,10 +1,8 @@
 import dataclasses
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.kept_room import notebook_file
 from support.memory_storage import foreign_lock
 
 from cs3collab.errors import (
@@ -19,8 +17,10 @@ from cs3collab.errors import (
     VersionConflict,
 )
 from cs3collab.limits import Limits
+from cs3collab.locks.foreign import held_error
 from cs3collab.rooms import saving
 from cs3collab.rooms.saving import Base, Retry, SaveState, Schedule
+from cs3collab.types import Lock
 from ystore.errors import StoreUnavailable
 
 LIMITS = Limits(idle_save_s=2, busy_save_s=10)
@@ -78,37 +78,27 @@ def test_the_backoff_grows() -> None:
     assert delays == [1, 2, 4, 8, 30]
 
 
-OURS, BASE, ATTEMPT = (notebook_file(name) for name in ("ours", "base", "attempt"))
-KNOWN = {name: list(saving.digests(content))[1] for name, content in {"ours": OURS, "base": BASE, "attempt": ATTEMPT}.items()}
-
-
 @pytest.mark.parametrize(
-    ("theirs", "known_as"),
+    ("theirs", "known"),
     [
-        pytest.param(OURS, "ours", id="what we are about to write"),
-        pytest.param(BASE, "base", id="what was there before"),
-        pytest.param(ATTEMPT, "attempt", id="what we wrote without hearing of it"),
-        pytest.param(json.dumps(json.loads(BASE), indent=4).encode(), "base", id="the same notebook, other bytes"),
-        pytest.param(notebook_file("theirs"), "", id="another notebook"),
-        pytest.param(b"not a notebook", "", id="no notebook at all"),
-        pytest.param(BASE[:-20], "", id="a notebook cut off"),
-        pytest.param(b"\xff\xfe", "", id="no text"),
+        pytest.param("ours", True, id="what we are about to write"),
+        pytest.param("base", True, id="what was there before"),
+        pytest.param("attempt", True, id="what we wrote without hearing of it"),
+        pytest.param("earlier", True, id="the one before that"),
+        pytest.param("theirs", False, id="another"),
+        pytest.param("", False, id="unknown"),
     ],
 )
-def test_what_is_recognised_in_a_file_that_changed(theirs: bytes, known_as: str) -> None:
-    base = Base('"1"', KNOWN["base"], KNOWN["attempt"])
-    assert saving.recognised(theirs, ours=KNOWN["ours"], base=base) == KNOWN.get(known_as, "")
+def test_what_is_recognised_in_a_file_that_changed(theirs: str, known: bool) -> None:
+    base = Base('"1"', "base", "attempt")
+    assert saving.recognised(theirs, ours="ours", base=base, attempts=["earlier", ""]) == known
 
 
-def test_writes_without_answer_are_all_remembered_and_an_unknown_base_equals_nothing() -> None:
-    assert saving.recognised(ATTEMPT, ours="", base=Base("", ""), attempts=["x", KNOWN["attempt"]]) == KNOWN["attempt"]
-    assert saving.recognised(b"", ours="", base=Base("", "")) == ""
-
-
-def test_a_text_file_is_recognised_by_its_bytes() -> None:
-    digest = next(saving.digests(b"print(1)\n"))
-    assert saving.recognised(b"print(1)\n", ours="x", base=Base("", digest)) == digest
-    assert not saving.recognised(b"print(2)\n", ours="x", base=Base("", digest))
+def test_the_last_saves_are_remembered() -> None:
+    meta: dict[str, str] = {}
+    for position in range(1, 20):
+        meta["recent_saves"] = saving.with_recent(meta, position, 1000.0 + position)
+    assert saving.recent(meta) == [(position, 1000.0 + position) for position in range(12, 20)]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +107,7 @@ def test_a_text_file_is_recognised_by_its_bytes() -> None:
         (
             LockHeld("the file is locked by Eve", holder="Eve", app_name="wopi"),
             "locked by Eve. Edits are kept",
-            "Eve with wopi",
+            "Eve with an office application (WOPI)",
             False,
         ),
         (LockHeld("the file is locked"), "The file is locked.", "someone else", False),
@@ -137,6 +127,16 @@ def test_trouble_is_said_in_words(error: Exception, says: str, holder: str, slow
     assert says in trouble.problem
     assert trouble.problem.endswith(".")
     assert (trouble.holder, trouble.slow) == (holder, slow)
+
+
+def test_what_to_do_about_a_stuck_lock_is_said_after_that_nothing_is_lost() -> None:
+    lock = Lock("x", "Collabora")
+    said = saving.trouble(held_error(lock, 1234.0), lock).problem
+    assert said.startswith(
+        "The file is locked by Collabora Online. Edits are kept here and saved when the lock is gone. This lock "
+    )
+    assert "cs3collab doctor --unlock" in said
+    assert "doctor" not in saving.trouble(held_error(Lock("x", expires_at=1300.0), 1234.0)).problem
 
 
 def test_the_end_of_a_foreign_lock_is_when_to_try_again() -> None:

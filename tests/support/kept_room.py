@@ -18,13 +18,13 @@ from cs3collab.merge.ydoc import YDocument
 from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.opening import Opener
-from cs3collab.rooms.ports import Applied, Log, Rendered, Storage
+from cs3collab.rooms.ports import Applied, Log, Merged, Rendered, Storage
 from cs3collab.rooms.registry import Admission
 from cs3collab.rooms.room import Seat
 from cs3collab.types import Capabilities, Ref, ResourceId, Role, RoomId, RoomStatus, SiteId
 from ystore.errors import PositionGone, StoreUnavailable
 
-NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6)
+NEVER = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6, look_s=1e6)
 """Saves only when the test says so."""
 SOON = Limits(idle_save_s=0.01, busy_save_s=0.05, lease_grace_s=0.02, recheck_s=1e6)
 
@@ -42,6 +42,7 @@ class HereDocument:
     """`cs3collab.rooms.ports.Document` without the process around it."""
 
     def __init__(self, kind: str = "notebook") -> None:
+        self.kind = kind
         self.y = YDocument(kind)
 
     async def load(self, updates: list[bytes]) -> None:
@@ -52,6 +53,18 @@ class HereDocument:
 
     async def revise(self, content: bytes) -> bytes:
         return self.y.revise(content)
+
+    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
+        return Merged(*self.y.merge(base, theirs))
+
+    async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:
+        return self.y.differences(bases, theirs)
+
+    async def digest(self, content: bytes) -> str:
+        return self.y.digest(content)
+
+    async def note_conflicts(self, notes: str) -> bytes:
+        return self.y.note_conflicts(notes)
 
     async def apply(self, update: bytes) -> Applied:
         return Applied(self.y.apply(update))
@@ -136,6 +149,9 @@ class DiskLog:
         await self.set_meta(meta or {})
         self.disk.base = position, etag
 
+    async def base(self) -> bytes | None:
+        return await self.load(self.disk.base[0]) if self.disk.base else None
+
     async def quarantine(self, update: bytes, author: str, reason: str) -> None: ...
     async def flush(self) -> None: ...
     async def close(self) -> None: ...
@@ -202,21 +218,32 @@ def sit(room: Authority, storage: Storage, role: Role = Role.EDITOR) -> Seat:
 
 async def type_cell(room: Authority, seat: Seat, source: str) -> int:
     """Adds a cell, as a browser would; the position of the edit."""
-    return await _edit(room, seat, lambda book: book.append_cell(_cell(source)))
+    return await edit_book(room, seat, lambda book: book.append_cell(_cell(source)))
+
+
+async def edit_cell(room: Authority, seat: Seat, index: int, source: str) -> int:
+    """Has a cell say this; its identity stays."""
+
+    def edit(book: YNotebook) -> None:
+        text = book.ycells[index]["source"]
+        text.clear()
+        text += source
+
+    return await edit_book(room, seat, edit)
 
 
 async def drop_cells(room: Authority, seat: Seat) -> int:
-    return await _edit(room, seat, lambda book: book.ycells.clear())
+    return await edit_book(room, seat, lambda book: book.ycells.clear())
 
 
 async def mark_dirty(room: Authority, seat: Seat) -> int:
     def dirty(book: YNotebook) -> None:
         book.dirty = True
 
-    return await _edit(room, seat, dirty)
+    return await edit_book(room, seat, dirty)
 
 
-async def _edit(room: Authority, seat: Seat, change: Any) -> int:
+async def edit_book(room: Authority, seat: Seat, change: Any) -> int:
     client: pycrdt.Doc[Any] = pycrdt.Doc()
     client.apply_update(await room.document.diff(b""))
     before = client.get_state()

@@ -1,0 +1,82 @@
+"""Another version of the file is merged into the live Y document; what conflicts is noted in it for people.
+
+The notes are in the root map ``conflicts``, which is no part of the file: a short id to a map of ``cell`` (its id, empty for
+the notebook itself), ``kind`` (`threeway.Kind`), ``copy`` (the file beside it that keeps their version), ``at`` (Unix seconds
+of their change), ``who``, and ``theirs``: their text, null where it is too long or there is none. Who decides deletes the note.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pycrdt import Doc, Map, Text
+
+from cs3collab.errors import Corrupt, NotANotebook
+from cs3collab.merge import notebook
+from cs3collab.merge.lines import merge_texts
+from cs3collab.merge.notebook import Notebook
+from cs3collab.merge.revision import revise_text, revise_to
+from cs3collab.merge.threeway import Conflict, merge_notebooks
+
+NOTES = "conflicts"
+MOST_NOTES = 200
+"""In one document; of more, the copy of their version tells."""
+LONGEST_TEXT = 32 * 1024
+"""Characters of their text in a note."""
+_EMPTIED = "it was emptied"
+
+Note = dict[str, Any]
+
+
+def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: bytes) -> list[Note]:
+    """Brings into `doc`, which says `ours`, what changed from `base` to `theirs`. Without a base nothing of ours was saved.
+
+    Returns what conflicts: there `doc` says what it said. Raises `NotANotebook` for a file that holds none, or none any more;
+    `doc` is then as before.
+    """
+    before = notebook.parse(base or b"")
+    after = notebook.parse(theirs)
+    if not after["cells"] and any(cell["source"] for cell in before["cells"]):
+        raise NotANotebook(_EMPTIED)
+    result = merge_notebooks(before, ours, after)
+    revise_to(doc, result.notebook)
+    return [_note(conflict) for conflict in result.conflicts]
+
+
+def merge_text(doc: Doc[Any], base: bytes | None, theirs: bytes) -> list[Note]:
+    """As `merge_notebook`, for a text. Raises `Corrupt`."""
+    try:
+        before, after = (base or b"").decode(), theirs.decode()
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"it is not UTF-8 text: byte {error.start} is wrong") from error
+    if before.strip() and not after.strip():
+        raise Corrupt(_EMPTIED)
+    source = doc.get("source", type=Text)
+    result = merge_texts(before, str(source), after)
+    with doc.transaction():
+        revise_text(source, result.text)
+    return [_noted("", "source", hunk) for *_, hunk in result.conflicts]
+
+
+def note(doc: Doc[Any], notes: Sequence[Note]) -> None:
+    """Notes what `merge_notebook` returned, with ``copy``, ``at`` and ``who`` filled in."""
+    noted = doc.get(NOTES, type=Map)
+    with doc.transaction():
+        for entry in notes[: max(0, MOST_NOTES - len(noted))]:
+            if entry["id"] not in noted:
+                noted[entry["id"]] = {key: value for key, value in entry.items() if key != "id"}
+
+
+def _note(conflict: Conflict) -> Note:
+    theirs = conflict.theirs
+    return _noted(conflict.cell_id, str(conflict.kind), theirs.get("source") if isinstance(theirs, Mapping) else theirs)
+
+
+def _noted(cell: str, kind: str, theirs: Any) -> Note:
+    text = theirs if isinstance(theirs, str) and len(theirs) <= LONGEST_TEXT else None
+    told = json.dumps([cell, kind, theirs], sort_keys=True, default=str)
+    key = hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:12]
+    return {"id": key, "cell": cell, "kind": kind, "theirs": text}

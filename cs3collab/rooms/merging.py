@@ -1,0 +1,126 @@
+"""What others wrote to the file comes into the live document, is kept where it conflicts, and is the base from then on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from cs3collab.errors import Corrupt, NotANotebook, VersionConflict
+from cs3collab.merge import ancestor
+from cs3collab.rooms import saving
+from cs3collab.rooms.filing import Copy, File, Theirs
+from cs3collab.rooms.ports import Document, Log
+
+log = logging.getLogger(__name__)
+
+_EARLIER = 8
+_EARLIER_BYTES = 16 * 2**20
+
+
+class Merger:
+    """Of one room. ``broadcast`` logs and sends an update; ``saved`` gives the file as it was saved at a position.
+
+    None stands for the last save, and for what is not known any more.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        log: Log,
+        file: File,
+        *,
+        broadcast: Callable[[bytes], Awaitable[None]],
+        saved: Callable[[int | None], Awaitable[bytes | None]],
+        now: Callable[[], float],
+    ) -> None:
+        self._document = document
+        self._log = log
+        self._file = file
+        self._broadcast = broadcast
+        self._saved = saved
+        self._seen: Theirs | None = None
+        self._now = now
+        self._earlier: deque[tuple[bytes, float]] = deque(maxlen=_EARLIER)
+        """What others wrote before, newest first."""
+
+    async def _base_of(self, theirs: bytes) -> bytes | None:
+        """The version of the file that theirs was made from. None if it is not known any more what was saved.
+
+        That is the last one, unless theirs lacks some of it and is closer to an earlier one: who writes an old copy back
+        has not deleted what came after it.
+        """
+        if (newest := await self._newest()) is None:
+            return None
+        bases, ages = [newest], [0.0]
+        (first,) = await self._document.differences(bases, theirs)
+        if not first[0]:
+            return newest
+        async for content, at in self._before():
+            bases.append(content)
+            ages.append(self._now() - at)
+        found = await self._document.differences(bases, theirs)
+        return bases[ancestor.choose([ancestor.Difference(*each) for each in found], ages)]
+
+    async def _before(self) -> AsyncIterator[tuple[bytes, float]]:
+        """What the file said earlier, and when."""
+        for content, at in self._earlier:
+            yield content, at
+        for position, at in reversed(saving.recent(self._log.meta)):
+            if (saved := await self._saved(position)) is not None:
+                yield saved, at
+
+    async def _newest(self) -> bytes | None:
+        """What the file said when it and the document last had to do with each other."""
+        if self._seen is not None and self._log.meta.get("base_etag") == self._seen.etag:
+            return self._seen.content
+        return await self._saved(None)
+
+    async def merge(self, theirs: Theirs, *, insist: bool) -> str:
+        """Afterwards theirs may be written over. Returns what people must know of it, empty if nothing.
+
+        Merging again what was merged changes nothing, so it does not matter where this is cut off.
+        Raises `VersionConflict` for a file that is none any more, unless people `insist` on writing it again.
+        """
+        try:
+            merged = await self._document.merge(await self._base_of(theirs.content), theirs.content)
+        except (NotANotebook, Corrupt) as error:
+            if not insist:
+                raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT) from error
+            return await self._replace(theirs)
+        if merged.update:
+            await self._document.apply(merged.update)
+            await self._broadcast(merged.update)
+        copy = await self._keep(theirs, merged.conflicts) if merged.conflicts else None
+        await self._accept(theirs)
+        return saving.conflict_notice(theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
+
+    async def _keep(self, theirs: Theirs, conflicts: str) -> Copy:
+        copy = await self._file.keep(theirs)
+        beside = "" if copy.home_of else copy.name
+        notes = [{**note, "copy": beside, "at": theirs.mtime, "who": ""} for note in json.loads(conflicts)]
+        if update := await self._document.note_conflicts(json.dumps(notes)):
+            await self._broadcast(update)
+        return copy
+
+    async def _replace(self, theirs: Theirs) -> str:
+        """What was saved is in the file no more, so all of it is to be written."""
+        copy = await self._file.keep(theirs) if theirs.content.strip() else None
+        await self._accept(theirs, saved_position="0")
+        return saving.kept_notice(theirs.mtime, str(copy)) if copy else ""
+
+    async def _accept(self, theirs: Theirs, **also: str) -> None:
+        digest = await self._document.digest(theirs.content)
+        await self._log.set_meta({"base_etag": theirs.etag, "base_digest": digest, **also})
+        self._seen = theirs
+        self._earlier.appendleft((theirs.content, self._now()))
+        while sum(len(content) for content, _ in self._earlier) > _EARLIER_BYTES:
+            self._earlier.pop()
+
+    def saw(self, etag: str) -> bytes:
+        """The file has this etag and what it says is safe: their content if it is theirs still, else nothing."""
+        if self._seen and self._seen.etag == etag:
+            return self._seen.content
+        self._seen = None
+        return b""

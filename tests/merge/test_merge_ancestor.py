@@ -1,0 +1,47 @@
+"""Which of our versions somebody else's was made from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.kept_room import notebook_file
+
+from cs3collab.merge.ancestor import RESTORED_S, Difference, choose, differences
+
+OLD = RESTORED_S + 1
+
+
+@pytest.mark.parametrize(
+    ("found", "ages", "best"),
+    [
+        pytest.param([(0, 1)], [0], 0, id="the only one"),
+        pytest.param([(1, 1), (0, 1)], [0, 5], 1, id="an old copy, and a line more"),
+        pytest.param([(1, 1), (0, 2)], [0, 5], 1, id="as close, but less is gone"),
+        pytest.param([(1, 0), (0, 5)], [0, 5], 0, id="a line deleted in the newest"),
+        pytest.param([(1, 0), (0, 0)], [0, 5], 1, id="what was saved a moment ago, written again"),
+        pytest.param([(1, 0), (0, 0)], [0, OLD], 0, id="an old version put back on purpose"),
+        pytest.param([(3, 1), (1, 1), (1, 1)], [0, 5, OLD], 1, id="the newer of two alike"),
+    ],
+)
+def test_what_theirs_was_made_from(found: list[tuple[int, int]], ages: list[float], best: int) -> None:
+    assert choose([Difference(*each) for each in found], ages) == best
+
+
+def test_notebooks_differ_in_lines_and_outputs_wherever_they_stand() -> None:
+    before, after = notebook_file("a\nb", "c"), notebook_file("c", "a\nB", "d")
+    assert differences("notebook", [before, after], after) == [(1, 2), (0, 0)]
+    code = {"cell_type": "code", "id": "x", "metadata": {}, "source": ["1 + 1\n"], "execution_count": 1}
+    output = {"output_type": "stream", "name": "stdout", "text": "2"}
+    books = [{"cells": [{**code, "outputs": outputs}], "metadata": {}} for outputs in ([], [output])]
+    without, with_output = (json.dumps(book).encode() for book in books)
+    assert differences("notebook", [without], with_output) == [(0, 1)]
+
+
+@pytest.mark.parametrize("broken", [b"", b"[1]", b'{"cells": 3}', b'{"cells": [3]}', b"\xff"])
+def test_what_is_no_notebook_lacks_everything(broken: bytes) -> None:
+    assert differences("notebook", [notebook_file("a", "b")], broken) == [(2, 0)]
+
+
+def test_texts_differ_in_lines() -> None:
+    assert differences("file", [b"a\nb\n", b"b\nc\n"], b"b\na\n") == [(0, 0), (1, 1)]
