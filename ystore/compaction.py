@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ystore import segment, snapshot
 from ystore.contents import Contents
 from ystore.directory import pack_segment
-from ystore.errors import PoisonedRecord
+from ystore.errors import PoisonedRecord, StoreCorrupt
 from ystore.failpoints import hit
 from ystore.history import Mark, Retention
 from ystore.segment import Info
@@ -86,8 +86,8 @@ class Compaction:
         return parts is not None and all(name in there for name in parts)
 
     async def run(self) -> None:
-        """Raises `StoreCorrupt`, `StoreUnavailable`; nothing was dropped then. Raises `PoisonedRecord` when all was done that
-        needs no replay of that record.
+        """Raises `StoreCorrupt`, `StoreUnavailable`; nothing was dropped then, though records may be in fewer segments. Raises
+        `PoisonedRecord` when all was done that needs no replay of that record.
         """
         async with self.lock:
             self._put_off()
@@ -101,6 +101,10 @@ class Compaction:
                     ends = ends.before(self._holder(error.position), segment.live(self._contents.sealed))
                     if ends == before:
                         raise
+                except StoreCorrupt:
+                    await self._merge_from(0)
+                    self._put_off()
+                    raise
             self.poisoned = poison.position if poison else 0
             if poison:
                 await self._merge_from(ends.content)

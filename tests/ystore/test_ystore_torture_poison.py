@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from pycrdt import Doc, Text
 from support.ystore_decoding import decode_here
 from support.ystore_ledger import keys
 
-from ystore import MemoryBlobs, PoisonedRecord, Retention, Store, record, replay
+from ystore import MemoryBlobs, PoisonedRecord, Retention, Store, StoreCorrupt, record, replay
 from ystore.testing import QUICK, update
 
 RecordProperty = Callable[[str, object], None]
@@ -161,6 +162,34 @@ async def test_retention_goes_on_up_to_what_cannot_be_replayed(tmp_path: Path, r
         assert keys([await store.load(6)]) == {str(n) for n in range(1, 7)}
         assert keys([await store.load(3)]) == {"1", "2", "3"}
         assert [r.position async for r in store.records()] == [7, 8, 9]
+
+
+async def test_what_shows_otherwise_in_one_update_stays_as_records_in_few_segments(tmp_path: Path) -> None:
+    """The decoder shows what came by itself after a gap, but not what comes in one update with the gap."""
+    doc, made = Doc(client_id=1), []
+    text = doc.get("t", type=Text)
+    subscription = doc.observe(lambda event: made.append(event.update))
+    for at, letter in ((0, "a"), (0, "b"), (1, "c"), *((n, "d") for n in range(3, 103))):
+        text.insert(at, letter)
+    doc.unobserve(subscription)
+    blobs = MemoryBlobs()
+    async with await Store.open(tmp_path, blobs, tuning=QUICK) as store:
+        for one in (made[0], made[2]):
+            await store.append(one)
+        await store.compact()
+        for one in made[3:]:
+            await store.append(one)
+            await store.flush()
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt, match="lacks updates"):
+                await store.compact()
+        assert (files(tmp_path, ".ysnap"), files(tmp_path, ".yseg")) == (1, 1)
+        await store.append(made[1])
+        await store.compact()
+        (content,) = [one async for one in store.updates()]
+    shown = Doc()
+    shown.apply_update(content)
+    assert str(shown.get("t", type=Text)) == str(text)
 
 
 async def poisoned(store: Store, at: int) -> None:
