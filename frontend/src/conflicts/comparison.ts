@@ -23,6 +23,13 @@ export interface ICompareServices {
   readonly failed: (error: unknown) => void;
 }
 
+function element(tag: string, className: string, text = ''): HTMLElement {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
 function button(label: string, onClick: () => void, accept = false): HTMLButtonElement {
   const made = document.createElement('button');
   made.className = `jp-mod-styled cs3-Comparison-button${accept ? ' jp-mod-accept' : ''}`;
@@ -34,6 +41,7 @@ function button(label: string, onClick: () => void, accept = false): HTMLButtonE
 /** Stands for conflicts that are decided on together, the first of which tells what and where. */
 export class Comparison extends Widget {
   readonly place: Place;
+  readonly ours: CodeEditor.IModel | null;
 
   constructor(
     private readonly _subject: Subject,
@@ -42,11 +50,12 @@ export class Comparison extends Widget {
   ) {
     super({ node: document.createElement('section') });
     this.addClass('cs3-Comparison');
-    const layout = (this.layout = new PanelLayout());
+    this.layout = new PanelLayout();
     this.place = _subject.placeOf(this._conflict);
+    this.ours = _subject.editorModel(this._conflict);
     this._use = useOf(this._conflict, this.place);
-    layout.addWidget(new Widget({ node: this._header() }));
-    layout.addWidget(new Widget({ node: this._choice() }));
+    this._add(this._header());
+    this._add(this._choice());
     if (isText(this._conflict, this.place)) {
       void this._compare();
     }
@@ -84,27 +93,21 @@ export class Comparison extends Widget {
 
   private _header(): HTMLElement {
     const { trans, clock, reveal } = this._services;
-    const header = document.createElement('header');
-    header.className = 'cs3-Comparison-header';
+    const { at } = this._conflict;
     this._where.className = 'cs3-Comparison-where';
     this._where.title = trans.__('Show it in the document');
     this._where.addEventListener('click', () => reveal(this._subject, this._conflict));
-    const what = document.createElement('span');
-    what.className = 'cs3-Comparison-what';
-    what.textContent = describeConflict(this._conflict, this.place, trans);
-    const origin = document.createElement('span');
-    origin.className = 'cs3-Comparison-origin';
-    origin.textContent = this._conflict.at === 0 ? '' : clock.date(this._conflict.at);
-    header.append(this._where, what, origin);
+    const header = element('header', 'cs3-Comparison-header');
+    header.append(
+      this._where,
+      element('span', '', describeConflict(this._conflict, this.place, trans)),
+      element('span', 'cs3-Comparison-origin', at === 0 ? '' : clock.date(at))
+    );
     return header;
   }
 
   private _choice(): HTMLElement {
     const { trans, openCopy } = this._services;
-    const footer = document.createElement('div');
-    footer.className = 'cs3-Comparison-choice';
-    const hint = document.createElement('p');
-    hint.textContent = describeChoice(this._conflict, this._use, trans);
     const use = this._use;
     const path = this._subject.copyOf(this._conflict);
     this._deciding = [
@@ -113,12 +116,13 @@ export class Comparison extends Widget {
     ];
     const open =
       path === null ? [] : [button(trans.__('Open their file'), () => openCopy(this._subject, path))];
-    const row = document.createElement('div');
-    row.className = 'cs3-Comparison-buttons';
     this._notice.className = 'cs3-Comparison-notice';
+    const row = element('div', 'cs3-Comparison-buttons');
     row.append(...this._deciding, ...open, this._notice);
-    footer.append(...(hint.textContent === '' ? [] : [hint]), row);
-    return footer;
+    const hint = describeChoice(this._conflict, use, trans);
+    const choice = element('div', 'cs3-Comparison-choice');
+    choice.append(...(hint === '' ? [] : [element('p', '', hint)]), row);
+    return choice;
   }
 
   private async _take(): Promise<void> {
@@ -136,35 +140,48 @@ export class Comparison extends Widget {
   }
 
   private async _compare(): Promise<void> {
-    const { trans, editors, failed } = this._services;
+    let theirs: string;
     try {
-      const theirs = await this._subject.theirText(this._conflict);
-      if (this.isDisposed) {
-        return;
-      }
-      const model = this._subject.editorModel(this._conflict);
-      this._empty = model === null ? new CodeEditor.Model() : null;
-      const here = model === null ? trans.__('Here: deleted') : trans.__('Here, live');
-      const there = trans.__('Theirs');
-      this._sides = new SideBySide(editors, {
-        ours: model ?? (this._empty as CodeEditor.Model),
-        theirs,
-        oursLabel: here,
-        theirsLabel: there,
-        takeLabel: trans.__('Take this over from their version')
-      });
-      const labels = new Widget();
-      labels.addClass('cs3-Comparison-labels');
-      labels.node.append(
-        ...[here, there].map(label => Object.assign(document.createElement('span'), { textContent: label }))
-      );
-      const layout = this.layout as PanelLayout;
-      layout.addWidget(labels);
-      layout.addWidget(this._sides);
-      this.refresh();
-    } catch (error) {
-      failed(error);
+      theirs = await this._subject.theirText(this._conflict);
+    } catch {
+      this._quote();
+      return;
     }
+    if (this.isDisposed) {
+      return;
+    }
+    const { trans, editors } = this._services;
+    this._empty = this.ours === null ? new CodeEditor.Model() : null;
+    const labels = [
+      this.ours === null ? trans.__('Here: deleted') : trans.__('Here, live'),
+      trans.__('Theirs')
+    ];
+    this._sides = new SideBySide(editors, {
+      ours: this.ours ?? (this._empty as CodeEditor.Model),
+      theirs,
+      labels,
+      takeLabel: trans.__('Take this over from their version')
+    });
+    const row = element('div', 'cs3-Comparison-labels');
+    row.append(...labels.map(label => element('span', '', label)));
+    this._add(row);
+    (this.layout as PanelLayout).addWidget(this._sides);
+    this.refresh();
+  }
+
+  /** The copy may be out of reach, beside the original at another site; some of it is in the records. */
+  private _quote(): void {
+    if (!this.isDisposed) {
+      const lines = this.conflicts.map(({ theirs }) => theirs).filter(text => text !== null);
+      const said = this._services.trans.__('Their file cannot be read here. Of their version:');
+      const quote = element('div', 'cs3-Comparison-quote', said);
+      quote.append(...lines.map(text => element('pre', '', text)));
+      this._add(quote);
+    }
+  }
+
+  private _add(node: HTMLElement): void {
+    (this.layout as PanelLayout).addWidget(new Widget({ node }));
   }
 
   private readonly _use: Use | null;

@@ -22,8 +22,8 @@ export interface IEditors {
 export interface ISideBySide {
   readonly ours: CodeEditor.IModel;
   readonly theirs: string;
-  readonly oursLabel: string;
-  readonly theirsLabel: string;
+  /** Of ours and theirs, for those who do not see them side by side. */
+  readonly labels: readonly string[];
   /** What the button between the editors does with a difference. */
   readonly takeLabel: string;
 }
@@ -53,7 +53,7 @@ export class SideBySide extends Widget {
   ) {
     super();
     this.addClass('cs3-SideBySide');
-    const { ours, theirs, oursLabel, theirsLabel } = _texts;
+    const { ours, theirs, labels } = _texts;
     this._theirs = new CodeEditor.Model({ mimeType: ours.mimeType });
     this._theirs.sharedModel.setSource(theirs);
     this._handlers = [this._handler(ours, false), this._handler(this._theirs, true)];
@@ -61,9 +61,9 @@ export class SideBySide extends Widget {
     this._view = new MergeView({
       a: {
         doc: ours.sharedModel.getSource(),
-        extensions: [left, undoKeys(ours), this._common(oursLabel)]
+        extensions: [left, undoKeys(ours), this._common(labels[0])]
       },
-      b: { doc: theirs, extensions: [right, this._common(theirsLabel)] },
+      b: { doc: theirs, extensions: [right, this._common(labels[1])] },
       parent: this.node,
       collapseUnchanged: { margin: 3, minSize: UNCHANGED_LINES },
       diffConfig: { scanLimit: 2000, timeout: 200 },
@@ -81,6 +81,10 @@ export class SideBySide extends Widget {
 
   /** Whether our side may be edited. */
   set editable(value: boolean) {
+    if (value === this._editable) {
+      return;
+    }
+    this._editable = value;
     this._handlers[0].setOption('readOnly', !value);
     this._view.reconfigure({ revertControls: value ? 'b-to-a' : undefined });
   }
@@ -131,6 +135,7 @@ export class SideBySide extends Widget {
     }
   }
 
+  private _editable: boolean | null = null;
   private readonly _language = new Compartment();
   private readonly _theirs: CodeEditor.Model;
   private readonly _handlers: readonly IExtensionsHandler[];

@@ -23,6 +23,7 @@ export class Conflicts {
     });
   }
 
+  /** A conflict is the same object as long as its record is. */
   get all(): readonly IConflict[] {
     return this._all;
   }
@@ -50,10 +51,14 @@ export class Conflicts {
   };
 
   private _read(): void {
-    const parsed = [...this._map.entries()].map(([key, value]) => parseConflict(key, value));
-    this._all = parsed.filter(conflict => conflict !== null);
+    const known = this._known;
+    this._known = new Map(
+      [...this._map.entries()].map(([key, value]) => [value, known.get(value) ?? parseConflict(key, value)])
+    );
+    this._all = [...this._known.values()].filter(conflict => conflict !== null);
   }
 
+  private _known = new Map<unknown, IConflict | null>();
   private _all: readonly IConflict[] = [];
   private readonly _map;
   private readonly _changed = new Signal<this, readonly IConflict[]>(this);

@@ -17,6 +17,7 @@ export class ComparePanel extends Panel {
     this.addClass('cs3-ComparePanel');
     this._none.addClass('cs3-ComparePanel-none');
     this._none.node.setAttribute('role', 'status');
+    this._none.node.tabIndex = -1;
     this.addWidget(this._none);
     subject.changed.connect(this._follow);
     this._follow();
@@ -39,13 +40,16 @@ export class ComparePanel extends Panel {
 
   private readonly _follow = (): void => {
     const focused = this._comparisons.findIndex(({ node }) => node.contains(document.activeElement));
-    const old = new Map(this._comparisons.map(comparison => [this._id(comparison.conflicts), comparison]));
+    const old = this._comparisons;
     const { groups } = this.subject;
     this._comparisons = groups.map(
-      group => old.get(this._id(group)) ?? new Comparison(this.subject, group, this._services)
+      group =>
+        old.find(comparison => this._fits(comparison, group)) ??
+        new Comparison(this.subject, group, this._services)
     );
-    const kept = new Set(this._comparisons);
-    [...old.values()].filter(comparison => !kept.has(comparison)).forEach(comparison => comparison.dispose());
+    old
+      .filter(comparison => !this._comparisons.includes(comparison))
+      .forEach(comparison => comparison.dispose());
     this._comparisons.forEach((comparison, index) => {
       if (this.widgets.indexOf(comparison) !== index) {
         this.insertWidget(index, comparison);
@@ -54,7 +58,8 @@ export class ComparePanel extends Panel {
     });
     this._say(groups.length === 0);
     if (focused >= 0 && !this.node.contains(document.activeElement)) {
-      this._comparisons.at(Math.min(focused, this._comparisons.length - 1))?.focus();
+      const next = this._comparisons.at(Math.min(focused, this._comparisons.length - 1));
+      (next ?? this._none.node).focus();
     }
   };
 
@@ -63,9 +68,11 @@ export class ComparePanel extends Panel {
     this._none.setHidden(!none);
   }
 
-  /** The same as long as a comparison made for them is right. */
-  private _id(conflicts: readonly IConflict[]): string {
-    return JSON.stringify(conflicts.map(conflict => [conflict, this.subject.placeOf(conflict)]));
+  /** Whether a comparison was made for just this. A cell that is moved becomes another one with the same id. */
+  private _fits({ conflicts, place, ours }: Comparison, group: readonly IConflict[]): boolean {
+    const same =
+      conflicts.length === group.length && conflicts.every((conflict, index) => conflict === group[index]);
+    return same && place === this.subject.placeOf(group[0]) && ours === this.subject.editorModel(group[0]);
   }
 
   private readonly _none = new Widget();

@@ -75,10 +75,11 @@ export function placeOf(conflict: IConflict, cells: readonly string[] | null): P
 
 /** Whether their text is one that stands where ours does. Of a file the record has some lines; the copy has them all. */
 export function isText(conflict: IConflict, place: Place): boolean {
-  if (conflict.kind !== 'source' && conflict.kind !== 'deleted') {
-    return false;
+  if (place === 'file') {
+    return conflict.kind === 'source' && conflict.copy !== '';
   }
-  return place === 'file' ? conflict.copy !== '' : conflict.theirs !== null && place !== 'notebook';
+  const hasSource = conflict.kind === 'source' || conflict.kind === 'deleted';
+  return hasSource && conflict.theirs !== null && place !== 'notebook';
 }
 
 /** What taking their version would do here, or null if it cannot be taken from the record. */

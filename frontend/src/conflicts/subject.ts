@@ -3,7 +3,6 @@
 import { YNotebook } from '@jupyter/ydoc';
 import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
-import { DocumentModel } from '@jupyterlab/docregistry';
 import type { Contents } from '@jupyterlab/services';
 import type { INotebookModel } from '@jupyterlab/notebook';
 import type { ISignal } from '@lumino/signaling';
@@ -17,6 +16,10 @@ import { deleteCell, insertCell, replaceText } from './edits';
 import { Conflicts } from './model';
 import type { IConflict, Place } from './record';
 import { beside, inGroups, placeOf, useOf } from './record';
+
+function isEditorModel(model: object): model is CodeEditor.IModel {
+  return 'mimeType' in model && 'selections' in model;
+}
 
 /** One open document. Lives as long as its shared model. */
 export class Subject {
@@ -32,10 +35,17 @@ export class Subject {
     this.conflicts = new Conflicts(sharedModel as unknown as SharedDocument);
     const emit = (): void => this._changed.emit();
     this.conflicts.changed.connect(emit);
-    _room.changed.connect(emit);
+    let editable = this.mayEdit;
+    const follow = (): void => {
+      if (editable !== this.mayEdit) {
+        editable = this.mayEdit;
+        emit();
+      }
+    };
+    _room.changed.connect(follow);
     (context.model as Partial<INotebookModel>).cells?.changed.connect(emit);
     sharedModel.disposed.connect(() => {
-      _room.changed.disconnect(emit);
+      _room.changed.disconnect(follow);
       Signal.clearData(this);
     });
   }
@@ -71,7 +81,7 @@ export class Subject {
   editorModel(conflict: IConflict): CodeEditor.IModel | null {
     const { model } = this.context;
     if (this._notebook === null) {
-      return model instanceof DocumentModel ? model : null;
+      return isEditorModel(model) ? model : null;
     }
     const index = this.indexOf(conflict);
     return index < 0 ? null : (model as unknown as INotebookModel).cells.get(index);
