@@ -1,15 +1,16 @@
 """Which cell of one notebook is which of the other: by id, and by content where ids are missing or were made anew.
 
 Ids came with nbformat 4.5. Tools that do not know them drop them, some number the cells instead (nbstripout), and then an id
-says nothing about a cell.
+says nothing about a cell. Where most ids are there, they are believed: a cell with another id is another cell, however alike.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from cs3collab.merge.sequences import matches
@@ -23,13 +24,22 @@ _SIMILAR = 0.6
 _SIMILAR_AND_BETWEEN_THE_SAME = 0.4
 
 
-def align(old: Sequence[Cell], new: Sequence[Cell]) -> dict[int, int]:
-    """Index in `old` to index in `new`, for cells that are the same. No index comes twice."""
+def align(old: Sequence[Cell], new: Sequence[Cell], apart: Container[str] = ()) -> dict[int, int]:
+    """Index in `old` to index in `new`, for cells that are the same. No index comes twice.
+
+    `apart`: ids of cells in `new` of which it is known that they are none of `old`.
+    """
     pairs = _by_id(old, new)
-    trusted = bool(pairs)
-    _add(pairs, _by_content(old, new, _left(pairs, old), _left(pairs.values(), new), blank=not trusted))
-    _add(pairs, _by_similarity(old, new, pairs, trusted))
+    if 2 * len(pairs) < min(len(old), len(new)):
+        new_left = [at for at in _left(pairs.values(), new) if new[at].get("id") not in apart]
+        _add(pairs, _by_content(old, new, _left(pairs, old), new_left))
+        _add(pairs, _by_similarity(old, new, pairs, apart))
     return pairs
+
+
+def ids(cells: Sequence[Cell]) -> set[str]:
+    """Those that are worth anything."""
+    return set() if _are_numbers(cells) else {cell["id"] for cell in cells if cell.get("id")}
 
 
 def key(cell: Cell) -> tuple[Any, str]:
@@ -80,41 +90,31 @@ def _is_elsewhere(cell: Cell, places: dict[tuple[Any, str], int]) -> bool:
     return key(cell) in places
 
 
-def _by_content(
-    old: Sequence[Cell], new: Sequence[Cell], left: list[int], new_left: list[int], *, blank: bool
-) -> list[tuple[int, int]]:
+def _by_content(old: Sequence[Cell], new: Sequence[Cell], left: list[int], new_left: list[int]) -> Iterator[tuple[int, int]]:
     """Equal cells: in order first, then moved ones."""
-    left = [at for at in left if blank or not is_blank(old[at])]
-    new_left = [at for at in new_left if blank or not is_blank(new[at])]
-    found = [(left[i], new_left[j]) for i, j in matches([key(old[at]) for at in left], [key(new[at]) for at in new_left])]
-    taken, new_taken = {i for i, _ in found}, {j for _, j in found}
+    in_order = [(left[i], new_left[j]) for i, j in matches([key(old[at]) for at in left], [key(new[at]) for at in new_left])]
+    yield from in_order
+    taken, new_taken = {i for i, _ in in_order}, {j for _, j in in_order}
     moved = defaultdict(list)
     for j in reversed(new_left):
         if j not in new_taken and not is_blank(new[j]):
             moved[key(new[j])].append(j)
-    found += [(i, moved[key(old[i])].pop()) for i in left if i not in taken and moved.get(key(old[i]))]
-    return found
+    yield from ((i, moved[key(old[i])].pop()) for i in left if i not in taken and moved.get(key(old[i])))
 
 
-def _by_similarity(old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int], trusted: bool) -> list[tuple[int, int]]:
+def _by_similarity(
+    old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int], apart: Container[str]
+) -> list[tuple[int, int]]:
     left = [at for at in _left(pairs, old) if not is_blank(old[at])]
-    new_left = [at for at in _left(pairs.values(), new) if not is_blank(new[at])]
-    if len(left) * len(new_left) > _MAX_COMPARED:
-        candidates = list(zip(left, new_left, strict=False))
-    else:
-        candidates = [(i, j) for i in left for j in new_left]
-    gaps = _gaps(len(old), pairs)
-    new_gaps = {j: gap for j, gap in enumerate(_new_gaps(len(new), pairs))}
+    new_left = [at for at in _left(pairs.values(), new) if not is_blank(new[at]) and new[at].get("id") not in apart]
+    many = len(left) * len(new_left) > _MAX_COMPARED
+    gaps, new_gaps = _gaps(len(old), pairs), _new_gaps(len(new), pairs)
     scored = []
-    for i, j in candidates:
-        if old[i].get("cell_type") != new[j].get("cell_type"):
-            continue
-        between_the_same = gaps[i] == new_gaps[j]
-        if trusted and not between_the_same:
-            continue
-        score = similarity(old[i]["source"], new[j]["source"])
-        if score >= (_SIMILAR_AND_BETWEEN_THE_SAME if between_the_same and not trusted else _SIMILAR):
-            scored.append((-score, abs(i - j), i, j))
+    for i, j in zip(left, new_left, strict=False) if many else product(left, new_left):
+        if old[i].get("cell_type") == new[j].get("cell_type"):
+            score = similarity(old[i]["source"], new[j]["source"])
+            if score >= (_SIMILAR_AND_BETWEEN_THE_SAME if gaps[i] == new_gaps[j] else _SIMILAR):
+                scored.append((-score, abs(i - j), i, j))
     return [(i, j) for _, _, i, j in sorted(scored)]
 
 

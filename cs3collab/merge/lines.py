@@ -1,13 +1,14 @@
 """Three-way merge of texts by line.
 
-What one side changed is taken; what both changed alike is taken once. Changes conflict where they have a line of the base in
-common, or where both add lines at the same place: which should come first, nobody can tell. Changes of neighbouring lines do
-not conflict. Where they conflict ours stays, and theirs is left out as a whole: half of a change is worth less than none.
+What one side changed is taken; what both changed alike is taken once. Changes of neighbouring lines do not conflict. Changes
+conflict where they have a line of the base in common, where both add lines at the same place, for nobody can tell which come
+first, and where one adds lines right beside those that the other deletes, for they may have been meant to go together. Then
+ours stays, and that change of theirs is left out as a whole: half of it is worth less than nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -69,13 +70,17 @@ class _Change:
     lines: tuple[str, ...]
 
     @property
-    def grows(self) -> bool:
-        return len(self.lines) > self.hi - self.lo
+    def growth(self) -> int:
+        return len(self.lines) - (self.hi - self.lo)
 
     def collides(self, other: _Change) -> bool:
         if self.lo < other.hi and other.lo < self.hi:
             return True
-        return self.grows and other.grows and (self.lo == other.hi or self.hi == other.lo)
+        growths = self.growth, other.growth
+        return self.touches(other) and all(growths) and max(growths) > 0
+
+    def touches(self, other: _Change) -> bool:
+        return self.lo <= other.hi and other.lo <= self.hi
 
 
 def merge_lines(base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[str], list[Hunk]]:
@@ -83,20 +88,20 @@ def merge_lines(base: Sequence[str], ours: Sequence[str], theirs: Sequence[str])
     merged: list[str] = []
     conflicts: list[Hunk] = []
     done = 0
-    for group in _groups(_told_apart(_changes(base, ours), _changes(base, theirs))):
-        lo, hi = min(change.lo for _, change in group), max(change.hi for _, change in group)
+    for lo, hi, group in _groups(_told_apart(_changes(base, ours), _changes(base, theirs)), _Change.touches):
         merged += base[done:lo]
         done = hi
-        if len(group) == 1:
-            merged += group[0][1].lines
+        whole = _settled(*_three(base, lo, hi, group))
+        if whole is not None:
+            merged += whole
             continue
-        was = list(base[lo:hi])
-        mine = _applied(base, lo, hi, (change for side, change in group if side == "ours"))
-        other = _applied(base, lo, hi, (change for side, change in group if side == "theirs"))
-        settled = _settled(was, mine, other)
-        merged += mine if settled is None else settled
-        if settled is None:
-            conflicts.append(("\n".join(was), "\n".join(mine), "\n".join(other)))
+        for start, end, part in _groups(group, _Change.collides):
+            was, mine, other = _three(base, start, end, part)
+            settled = _settled(was, mine, other)
+            merged += [*base[lo:start], *(mine if settled is None else settled)]
+            lo = end
+            if settled is None:
+                conflicts.append(("\n".join(was), "\n".join(mine), "\n".join(other)))
     merged += base[done:]
     return merged, conflicts
 
@@ -141,45 +146,62 @@ def _joined(parts: Iterable[_Change]) -> Iterator[_Change]:
         yield last
 
 
-def _groups(changes: list[tuple[Side, _Change]]) -> Iterator[list[tuple[Side, _Change]]]:
-    """Those that collide with each other together."""
-    group: list[tuple[Side, _Change]] = []
+def _groups(
+    changes: list[tuple[Side, _Change]], belong: Callable[[_Change, _Change], bool]
+) -> Iterator[tuple[int, int, list[tuple[Side, _Change]]]]:
+    """Changes of different sides that belong together, and from which line of the base to which they reach."""
+    groups: list[list[tuple[Side, _Change]]] = []
     for side, change in changes:
-        if not any({side, other} == {"ours", "theirs"} and change.collides(each) for other, each in group):
-            if group:
-                yield group
-            group = []
-        group.append((side, change))
-    if group:
-        yield group
+        if groups and any({side, other} == {"ours", "theirs"} and belong(change, each) for other, each in groups[-1]):
+            groups[-1].append((side, change))
+        else:
+            groups.append([(side, change)])
+    for group in groups:
+        yield group[0][1].lo, max(change.hi for _, change in group), group
 
 
-def _applied(base: Sequence[str], lo: int, hi: int, changes: Iterable[_Change]) -> list[str]:
-    """``base[lo:hi]`` as one side has it."""
+def _three(
+    base: Sequence[str], lo: int, hi: int, changes: list[tuple[Side, _Change]]
+) -> tuple[list[str], list[str], list[str]]:
+    """``base[lo:hi]`` as it was, and as each side has it."""
+    ours, theirs = ([change for whose, change in changes if whose in (side, "both")] for side in ("ours", "theirs"))
+    return list(base[lo:hi]), _applied(base, lo, hi, ours), _applied(base, lo, hi, theirs)
+
+
+def _applied(base: Sequence[str], lo: int, hi: int, changes: list[_Change]) -> list[str]:
     lines: list[str] = []
     for change in changes:
-        lines += base[lo : change.lo]
-        lines += change.lines
+        lines += [*base[lo : change.lo], *change.lines]
         lo = change.hi
     return [*lines, *base[lo:hi]]
 
 
 def _settled(base: list[str], ours: list[str], theirs: list[str]) -> list[str] | None:
-    """What both sides make of the same lines if one did what the other did and more; None is a conflict."""
+    """What both sides make of the same lines if one did what the other did and perhaps more; None is a conflict."""
     if ours == theirs:
         return ours
-    if _goes_beyond(base, theirs, ours):
-        return ours
-    return theirs if _goes_beyond(base, ours, theirs) else None
+    ours_is_more, theirs_is_more = _goes_beyond(base, theirs, ours), _goes_beyond(base, ours, theirs)
+    if ours_is_more == theirs_is_more:
+        return None
+    return ours if ours_is_more else theirs
 
 
 def _goes_beyond(base: list[str], less: list[str], more: list[str]) -> bool:
-    """Whether `more` is `less` with further changes, in lines that `less` left alone or added behind or before its own."""
+    """Whether `more` is `less` with other changes too, in what `less` left as it was, or beside its lines.
+
+    So a merge that is done again, because nobody noted that it was done, finds all of theirs in ours.
+    """
+    if less == base:
+        return True
     most = min(len(less), len(more))
     start = next((at for at in range(most) if less[at] != more[at]), most)
     end = next((at for at in range(most - start) if less[-1 - at] != more[-1 - at]), most - start)
     rest, added = less[start : len(less) - end], more[start : len(more) - end]
-    if not rest:
-        return len(less) >= len(base) and not set(added) & set(base)
-    untouched = base[len(base) - len(rest) :] if not end else base[: len(rest)] if not start else None
-    return rest == untouched and len(rest) < len(base)
+    if not rest or _is_within(less, more):
+        return bool(less) and not set(added) & set(base)
+    return _is_within(rest, base) and bool(start or end or not added)
+
+
+def _is_within(part: list[str], lines: list[str]) -> bool:
+    within, whole = ("".join(f"{line}\n" for line in each) for each in (part, lines))
+    return f"\n{within}" in f"\n{whole}"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from nbformat.validator import ValidationError
 
 from cs3collab.merge import notebook
-from cs3collab.merge.alignment import Cell, align, is_blank, key
+from cs3collab.merge.alignment import Cell, align, ids, key
 from cs3collab.merge.cells import is_edited, merge_cell, without_id
 from cs3collab.merge.ordering import merge_order
 from cs3collab.merge.records import Conflict, Kind, MergeResult, Notebook
-from cs3collab.merge.values import merge_objects, without_noise
+from cs3collab.merge.values import merge_objects
 
 __all__ = ["Conflict", "Kind", "MergeResult", "merge_notebooks"]
 
@@ -22,8 +22,8 @@ def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeRe
 
     None of them is changed. The result is valid if all three are.
     """
-    cells, conflicts, changed = _merge_cells(*(_cells(nb) for nb in (base, ours, theirs)))
-    cells = cells or ours["cells"]
+    cells, conflicts, changed = _merge_cells(*_cells(base, ours, theirs))
+    cells = cells or (ours["cells"] if not base["cells"] else [])
     metadata, clashes = merge_objects(*(nb.get("metadata", {}) for nb in (base, ours, theirs)))
     conflicts += (Conflict("", Kind.METADATA, *clash[1:], path=clash.path) for clash in clashes)
     version = max((nb["nbformat"], nb["nbformat_minor"]) for nb in (ours, theirs))
@@ -35,15 +35,17 @@ def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeRe
     return MergeResult(merged, conflicts, changed)
 
 
-def _cells(nb: Notebook) -> list[Cell]:
-    """Without the lone blank cell that stands for none."""
-    cells: list[Cell] = nb["cells"]
-    return [] if len(cells) == 1 and _is_placeholder(cells[0]) else cells
+def _cells(base: Notebook, ours: Notebook, theirs: Notebook) -> tuple[list[Cell], list[Cell], list[Cell]]:
+    """JupyterLab shows a notebook without cells as one that is blank; whoever adds cells does not add it to them."""
+    before, mine, other = base["cells"], ours["cells"], theirs["cells"]
+    if not before and [cell.get("id") for cell in mine[:1]] != [cell.get("id") for cell in other[:1]]:
+        mine, other = (cells if len(cells) != 1 or not _is_placeholder(cells[0]) else [] for cells in (mine, other))
+    return before, mine, other
 
 
 def _is_placeholder(cell: Cell) -> bool:
-    noise_only = not without_noise(cell.get("metadata", {}))
-    return cell.get("cell_type") == "code" and is_blank(cell) and not cell.get("outputs") and noise_only
+    metadata = {key: value for key, value in cell.get("metadata", {}).items() if key != "trusted"}
+    return {**without_id(cell), "metadata": metadata} == notebook.blank_cell()
 
 
 @dataclass(slots=True)
@@ -56,11 +58,13 @@ class _Numbered:
 
 
 def _number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> _Numbered:
-    to_ours = {j: i for i, j in align(base, ours).items()}
-    to_theirs = {j: i for i, j in align(base, theirs).items()}
+    both_added = (ids(ours) & ids(theirs)) - ids(base)
+    to_ours = {j: i for i, j in align(base, ours, both_added).items()}
+    to_theirs = {j: i for i, j in align(base, theirs, both_added).items()}
     our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
     added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
-    alike = _added_alike(ours, theirs, to_ours, to_theirs)
+    nothing_known = not base and not ids(theirs)
+    alike = align(theirs, ours) if nothing_known else _added_alike(ours, theirs, to_ours, to_theirs)
     fresh = len(base) + len(ours)
     their_numbers = [to_theirs[j] if j in to_theirs else added.get(alike.get(j, -1), fresh + j) for j in range(len(theirs))]
     return _Numbered(

@@ -13,7 +13,9 @@ CLEAN = {
     "far apart": ("a\nb\nc\nd", "A\nb\nc\nd", "a\nb\nc\nD", "A\nb\nc\nD"),
     "neighbouring lines": ("a\nb\nc", "A\nb\nc", "a\nB\nc", "A\nB\nc"),
     "a line added beside one that is changed": ("a\nb", "A\nb", "a\nnew\nb", "A\nnew\nb"),
-    "a line added beside one that is deleted": ("a\nb\nc", "a\nc", "a\nb\nnew\nc", "a\nnew\nc"),
+    "deletions beside each other": ("a\nb\nc\nd", "a\nc\nd", "a\nb\nd", "a\nd"),
+    "what was added already": ("a\nb", "A\nnew\nb", "a\nnew\nb", "A\nnew\nb"),
+    "what was changed already, in what was added around it": ("a", "b\nA\nc", "A", "b\nA\nc"),
     "added in two places": ("a\nb", "new\na\nb", "a\nb\nmore", "new\na\nb\nmore"),
     "both added the same": ("a\nb", "a\nx\nb", "a\nx\nb", "a\nx\nb"),
     "both deleted, one more": ("a\nb\nc\nd", "a\nd", "a\nc\nd", "a\nd"),
@@ -30,10 +32,12 @@ CLEAN = {
     "a moved line and another change": ("a\nb\nc\nd", "b\nc\na\nd", "a\nb\nc\nD", "b\nc\na\nD"),
 }
 CONFLICTS = {
+    "a line added beside one that is deleted": ("a\nb\nc", "a\nc", "a\nb\nnew\nc", [("b", "", "b\nnew")]),
     "the same line": ("a\nb\nc", "a\nB\nc", "a\nβ\nc", [("b", "B", "β")]),
     "the same place": ("a\nc", "a\nb\nc", "a\nβ\nc", [("", "b", "β")]),
     "at the end": ("a", "a\nours", "a\ntheirs", [("", "ours", "theirs")]),
     "deleted and changed": ("a\nb\nc", "a\nc", "a\nB\nc", [("b", "", "B")]),
+    "one line is left, which was it?": ("a\nb", "b", "A", [("a\nb", "b", "A")]),
     "all of a change is left out": ("a\nb\nc", "A\nb\nc", "α\nβ\nc", [("a\nb", "A\nb", "α\nβ")]),
     "what both did is no part of it": ("a\nb", "A\nB", "A\nβ", [("b", "B", "β")]),
     "two of them": ("a\nb\nc", "A\nb\nC", "α\nb\nγ", [("a", "A", "α"), ("c", "C", "γ")]),

@@ -264,6 +264,14 @@ def test_ids_that_a_tool_gave_to_other_cells_are_not_believed() -> None:
     assert sorted(sources(result.notebook)) == sorted(["a = 2", "# b", "c = 3"])
 
 
+def test_without_a_base_cells_are_found_again_all_the_same() -> None:
+    ours, theirs = book(A, edited(B, source="# b\n\nx"), C), bare(book(A, B, edited(C, source="c = 3\nd = 4"), NEW))
+    result = merge_notebooks(book(), ours, theirs)
+    assert ids(result.notebook)[:3] == ["a", "b", "c"]
+    assert sources(result.notebook) == ["a = 1", "# b\n\nx", "c = 3\nd = 4", "new"]
+    assert result.conflicts == []
+
+
 def test_what_is_no_notebook_together_is_not_merged() -> None:
     ours = book(markdown("a", "a = 1", metadata={"collapsed": "a code cell wants a boolean here"}), C)
     theirs = book(code("a", "a = 1"), edited(C, source="c = 4"))

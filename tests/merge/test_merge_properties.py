@@ -1,0 +1,203 @@
+"""What holds of every merge, whatever people did."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import merge_cases, merge_judge
+from cs3collab.merge import notebook
+from cs3collab.merge.cells import without_id
+from cs3collab.merge.lines import merge_texts, split_lines
+from cs3collab.merge.threeway import Conflict, Kind, MergeResult, merge_notebooks
+from cs3collab.merge.values import without_noise
+
+Notebook = dict[str, Any]
+CASES = 500
+CASES_FOR_NBDIME = 60
+
+LINES = st.sampled_from(["", "a", "b", "c", "  a", "x = 1"])
+TEXTS = st.lists(LINES, max_size=6).map("\n".join)
+LINE_ENDS = st.sampled_from(["\n", "\r\n"])
+
+
+@settings(deadline=None, max_examples=400)
+@given(TEXTS, TEXTS, TEXTS)
+def test_texts(base: str, ours: str, theirs: str) -> None:
+    merged = merge_texts(base, ours, theirs)
+    assert merge_texts(base, ours, base).text == ours
+    assert merge_texts(base, base, theirs).text == theirs
+    assert merge_texts(base, ours, ours).text == ours
+    lines = set(split_lines(merged.text))
+    assert lines <= {*split_lines(ours), *split_lines(theirs)}
+    told = {line for hunk in merged.conflicts for text in hunk for line in split_lines(text)}
+    kept = {*split_lines(base), ""}
+    assert {*split_lines(ours), *split_lines(theirs)} - kept <= lines | told
+    swapped = merge_texts(base, theirs, ours)
+    assert [(was, mine, other) for was, other, mine in swapped.conflicts] == list(merged.conflicts)
+    if not merged.conflicts:
+        assert swapped.text == merged.text
+
+
+@settings(deadline=None)
+@given(TEXTS, TEXTS, TEXTS, LINE_ENDS, LINE_ENDS)
+def test_line_ends_make_no_conflicts(base: str, ours: str, theirs: str, end: str, other: str) -> None:
+    plain = merge_texts(base, ours, theirs)
+    turned = merge_texts(base, ours.replace("\n", end), theirs.replace("\n", other))
+    assert len(turned.conflicts) <= len(plain.conflicts)
+    assert turned.text.replace("\r\n", "\n") == plain.text
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[str, str, str]:
+    """Lines that are each like no other, and what two made of them."""
+    base = [f"line {at}" for at in range(draw(st.integers(0, 6)))]
+    ours, theirs = (
+        [line for at in range(len(base) + 1) for line in draw(_written(base, at, who))] for who in ("ours", "theirs")
+    )
+    return "\n".join(base), "\n".join(ours), "\n".join(theirs)
+
+
+def _written(base: list[str], at: int, who: str) -> st.SearchStrategy[list[str]]:
+    added = st.lists(st.just(""), max_size=2).map(lambda some: [f"{who} {at} {n}" for n in range(len(some))])
+    kept = st.sampled_from([base[at : at + 1]] * 3 + [[f"{who} {at}"], []]) if at < len(base) else st.just([])
+    return st.builds(lambda before, line: before + line, st.just([]) | st.just([]) | added, kept)
+
+
+@settings(deadline=None, max_examples=400)
+@given(written())
+def test_texts_merged_again_stay(three: tuple[str, str, str]) -> None:
+    base, ours, theirs = three
+    merged = merge_texts(base, ours, theirs)
+    assert merge_texts(base, merged.text, theirs).text == merged.text
+    everything = {line for hunk in merged.conflicts for text in hunk for line in text.split("\n")} | set(
+        split_lines(merged.text)
+    )
+    for side in (ours, theirs):
+        assert {line for line in split_lines(side) if line not in split_lines(base)} <= everything
+
+
+STREAM = st.sampled_from(["1\n", "2\n"]).map(lambda text: {"output_type": "stream", "name": "stdout", "text": text})
+NAMES = st.sampled_from("abcdefg")
+METADATA = st.dictionaries(st.sampled_from(["x", "collapsed"]), st.booleans(), max_size=2)
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> Notebook:
+    lines = draw(st.lists(LINES, max_size=4, unique=True))
+    cell = {"id": draw(NAMES), "source": "\n".join(lines), "metadata": draw(METADATA)}
+    if draw(st.integers(0, 3)) == 0:
+        return {**cell, "cell_type": "markdown"}
+    outputs = draw(st.lists(STREAM, max_size=1))
+    return {**cell, "cell_type": "code", "outputs": outputs, "execution_count": draw(st.none() | st.integers(1, 2))}
+
+
+def book(parts: list[Notebook], **metadata: Any) -> Notebook:
+    return {"cells": parts, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+BOOKS = st.lists(cells(), max_size=5, unique_by=lambda cell: cell["id"]).map(book)
+
+
+@st.composite
+def related(draw: st.DrawFn) -> tuple[Notebook, Notebook, Notebook]:
+    """A notebook and what two made of it. What they write is like nothing else, so that it is known what they did."""
+    base = draw(BOOKS)
+    return base, draw(_edits_of(base, "ours")), draw(_edits_of(base, "theirs"))
+
+
+@st.composite
+def _edits_of(draw: st.DrawFn, base: Notebook, who: str) -> Notebook:
+    parts = [dict(cell) for cell in base["cells"]]
+    for step in range(draw(st.integers(0, 4))):
+        what = draw(st.sampled_from(["source", "swap", "delete", "add", "replace"]))
+        at = draw(st.integers(0, max(0, len(parts) - 1)))
+        if what == "add":
+            parts.insert(at, draw(cells()) | {"id": f"{who}-{step}", "source": f"{who} added {step}"})
+        elif not parts:
+            continue
+        elif what == "source":
+            lines = split_lines(parts[at]["source"])
+            written = [line for n in range(len(lines) + 1) for line in draw(_written(lines, n, f"{who} {step}"))]
+            parts[at] = {**parts[at], "source": "\n".join(written)}
+        elif what == "swap":
+            parts.insert(draw(st.integers(0, len(parts) - 1)), parts.pop(at))
+        elif what == "delete":
+            del parts[at]
+        else:
+            parts[at] = {**draw(cells()), "id": parts[at]["id"], "source": parts[at]["source"]}
+    return book(list({cell["id"]: cell for cell in parts}.values()))
+
+
+@settings(deadline=None, max_examples=300)
+@given(related())
+def test_who_changed_nothing_gets_the_other(three: tuple[Notebook, Notebook, Notebook]) -> None:
+    base, ours, _ = three
+    for result in (merge_notebooks(base, ours, base), merge_notebooks(base, base, ours), merge_notebooks(base, ours, ours)):
+        assert result.conflicts == []
+        assert nameless(result.notebook) == nameless(ours)
+    assert merge_notebooks(base, ours, base).notebook == ours
+
+
+def known(conflicts: list[Conflict]) -> set[tuple[str, Kind, tuple[str, ...]]]:
+    return {(conflict.cell_id, conflict.kind, conflict.path) for conflict in conflicts}
+
+
+def nameless(nb: Notebook) -> Notebook:
+    """A cell that got another id with the same content keeps the one it has in ours."""
+    return {**nb, "cells": [without_id(cell) for cell in notebook.semantic(nb)["cells"]]}
+
+
+def contents(result: MergeResult) -> Counter[str]:
+    """Without what is nobody's doing, of which ours stays."""
+    return Counter(
+        json.dumps(
+            {**cell, "metadata": without_noise(cell["metadata"]), "execution_count": None},
+            sort_keys=True,
+        )
+        for cell in nameless(result.notebook)["cells"]
+    )
+
+
+def names(nb: Notebook) -> list[str]:
+    return [cell["id"] for cell in nb["cells"]]
+
+
+@settings(deadline=None, max_examples=500)
+@given(related())
+def test_notebooks(three: tuple[Notebook, Notebook, Notebook]) -> None:
+    base, ours, theirs = three
+    result = merge_notebooks(base, ours, theirs)
+    notebook.check(result.notebook)
+    ids = names(result.notebook)
+    assert len(set(ids)) == len(ids)
+    again = merge_notebooks(base, result.notebook, theirs)
+    assert again.notebook == result.notebook
+    assert known(again.conflicts) <= known(result.conflicts)
+
+
+@settings(deadline=None, max_examples=300)
+@given(related())
+def test_it_does_not_matter_who_merges_unless_there_are_conflicts(three: tuple[Notebook, Notebook, Notebook]) -> None:
+    base, ours, theirs = three
+    result, swapped = merge_notebooks(base, ours, theirs), merge_notebooks(base, theirs, ours)
+    if not result.conflicts:
+        assert swapped.conflicts == []
+        assert contents(swapped) == contents(result)
+
+
+@pytest.mark.timeout(120)
+def test_random_merges_of_real_notebooks() -> None:
+    total = merge_judge.Verdict()
+    for case in merge_cases.cases(CASES):
+        verdict = merge_judge.ours(case)
+        assert not verdict.wrong, case.name
+        total += verdict
+    assert total.asked > CASES / 4
+    assert total.false <= total.asked / 100
+    assert total.unasked <= total.asked / 20
