@@ -126,7 +126,7 @@ class RoomId:
 class Lock:
     """A CS3 lock. ``expires_at`` is Unix seconds by the storage's clock, None for a lock without end.
 
-    ``since`` is when it was first taken, where that is said.
+    ``since`` is when it was first taken, where that is said. ``editing`` is who edits where, in words, as our own servers note.
     """
 
     lock_id: str
@@ -134,6 +134,7 @@ class Lock:
     holder: User | None = None
     expires_at: float | None = None
     since: float | None = None
+    editing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,3 +273,15 @@ class Restored:
 
     position: int
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergedIn:
+    """Another version of a document came in: the edit is durable at ``position``.
+
+    ``conflicts`` of its changes were not taken over; ``copy`` says where the whole version is kept, empty if nothing conflicts.
+    """
+
+    position: int
+    conflicts: int = 0
+    copy: str = ""

@@ -16,6 +16,7 @@ from cs3collab.types import Etag, FileInfo, Lock, Ref, ResourceId, Role, User
 _VIEWER: Final = ("get_path", "get_quota", "initiate_file_download", "list_container", "list_recycle", "stat")
 _EDITOR_OF_FILE: Final = (*_VIEWER, "initiate_file_upload", "restore_recycle_item")
 _EDITOR_OF_FOLDER: Final = (*_EDITOR_OF_FILE, "create_container", "delete", "move")
+_EDITING: Final = "cs3collab.editing"
 _YEAR_9999: Final = 253_402_300_799
 
 
@@ -96,6 +97,8 @@ def to_lock(lock: Lock, app_name: str) -> Any:
     message = storage.Lock(lock_id=lock.lock_id, type=storage.LOCK_TYPE_WRITE, app_name=lock.app_name or app_name)
     if lock.expires_at is not None:
         message.expiration.CopyFrom(to_timestamp(lock.expires_at))
+    if lock.editing:
+        message.opaque.CopyFrom(opaque({_EDITING: lock.editing}))
     return message
 
 
@@ -106,6 +109,7 @@ def from_lock(lock: Any) -> Lock:
         holder=from_user_id(lock.user) if lock.user.opaque_id else None,
         expires_at=from_timestamp(lock.expiration) if lock.HasField("expiration") else None,
         since=from_timestamp(lock.creation_time) if lock.HasField("creation_time") else None,
+        editing=lock.opaque.map[_EDITING].value.decode(errors="replace") if _EDITING in lock.opaque.map else "",
     )
 
 

@@ -41,9 +41,11 @@ class Claim:
     number: int
     until: float
     life_s: float
+    editing: str = ""
 
     def text(self) -> str:
-        return json.dumps({"lock": self.lock_id, "number": self.number, "until": self.until, "life": self.life_s})
+        said = {"lock": self.lock_id, "number": self.number, "until": self.until, "life": self.life_s}
+        return json.dumps(said | {"editing": self.editing} if self.editing else said)
 
     def lives(self, wall: float) -> bool:
         """A third of a life longer than its owner believes in it, for clocks differ."""
@@ -62,9 +64,10 @@ def claims(metadata: Mapping[str, str]) -> list[Claim]:
             try:
                 said = json.loads(text)
                 values = str(said["lock"]), int(said["number"]), float(said["until"]), float(said["life"])
-            except (ValueError, KeyError, TypeError, OverflowError):
+                editing = str(said.get("editing", ""))
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 continue
-            found.append(Claim(key.removeprefix(PREFIX), *values))
+            found.append(Claim(key.removeprefix(PREFIX), *values, editing))
     return found
 
 
@@ -78,7 +81,7 @@ def in_front_of(mine: Claim, noted: list[Claim], wall: float) -> Claim | None:
 def holder(metadata: Mapping[str, str], wall: float) -> Lock | None:
     """Whose turn it is."""
     first = min((c for c in claims(metadata) if c.number and c.lives(wall)), key=lambda c: c.turn, default=None)
-    return None if first is None else Lock(first.lock_id, APP_NAME, expires_at=first.until)
+    return None if first is None else Lock(first.lock_id, APP_NAME, expires_at=first.until, editing=first.editing)
 
 
 class Claims:
@@ -92,7 +95,7 @@ class Claims:
         self._wall = wall
 
     async def set_lock(self, ref: Ref, lock: Lock) -> None:
-        mine = Claim(self._owner, lock.lock_id, 0, lock.expires_at or 0.0, self._life_s)
+        mine = Claim(self._owner, lock.lock_id, 0, lock.expires_at or 0.0, self._life_s, lock.editing)
         await self._note(ref, mine)
         mine = replace(mine, number=1 + max((claim.number for claim in await self._noted(ref)), default=0))
         await self._note(ref, mine)
@@ -114,7 +117,7 @@ class Claims:
             if existing_lock_id and mine is not None:  # ours of before a restart: we stand in line again
                 return await self.set_lock(ref, lock)
             raise LeaseLost("our claim is not on the file any more", hint="it is made again")
-        await self._note(ref, replace(mine, until=lock.expires_at or 0.0, life_s=self._life_s))
+        await self._note(ref, replace(mine, until=lock.expires_at or 0.0, life_s=self._life_s, editing=lock.editing))
         if self._wall() >= mine.until:
             raise LeaseLost("our claim was renewed too late", hint="it is made again")
         if dead := [PREFIX + claim.owner for claim in noted if self._wall() > claim.until + _FORGOTTEN_S]:

@@ -23,6 +23,7 @@ LONG_S: Final = 4 * 3600.0
 """A lock that has been there for so long, or will be, may be one that was forgotten."""
 LATE_S: Final = 120.0
 """A lock that is still shown so long after its end is one that nothing removes."""
+_LONGEST: Final = 200
 WAIT: Final = "it is saved when the lock is gone"
 
 _PROGRAMS: Final = (
@@ -90,6 +91,13 @@ def held_error(lock: Lock | None, wall: float, sighted_at: float | None = None) 
     if lock is None:
         return LockHeld("the file is locked by someone else", hint=WAIT)
     who = lock.holder.label if lock.holder else ""
+    if lock.app_name == APP_NAME and (editing := _plain(lock.editing)):
+        return LockHeld(
+            f"the file is being edited by {editing}",
+            hint=advice(lock, wall, sighted_at) or WAIT,
+            holder=editing,
+            app_name=lock.app_name,
+        )
     by = " with ".join(part for part in (who, program(lock.app_name, lock.lock_id)) if part) or "someone else"
     return LockHeld(
         f"the file is locked by {by}{_times(lock, wall, sighted_at)}",
@@ -119,6 +127,11 @@ def advice(lock: Lock, wall: float, sighted_at: float | None = None) -> str:
         return ""
     close = "Close the notebook" if parse_lock_id(lock.lock_id) else "Close the file"
     return f"{why} {close} where it is open; if it is open nowhere, take the lock away with: cs3collab doctor --unlock PATH"
+
+
+def _plain(text: str) -> str:
+    """What others say of themselves, fit to be shown in a line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST]).split())
 
 
 def _times(lock: Lock, wall: float, sighted_at: float | None) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, NotAuthorized, Unsupported
 from cs3collab.locks import arbiter, foreign
@@ -30,7 +31,8 @@ class Lease:
 
     ``authority_id`` must be stable over restarts of one relay and differ between relays: what carries it may be taken over.
     ``lifetime_s`` is how long the storage keeps the lock of a holder that died, ``look_s`` how often `run` looks at the lock of
-    a file that is written or waited for. ``changed`` is called when the lock of somebody else comes, changes or goes.
+    a file that is written or waited for. ``editing`` says who edits where, for people
+    elsewhere. ``changed`` is called when the lock of somebody else comes, changes or goes.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Lease:
         *,
         lifetime_s: float,
         look_s: float = LOOK_S,
+        editing: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -51,6 +54,7 @@ class Lease:
         self._claim = Claim(authority_id, lifetime_s, salt=secrets.randbelow(1000))
         self._turn = asyncio.Lock()
         self._look_s = look_s
+        self._editing = editing
         self._looked = float("-inf")
         self._wake = asyncio.Event()
         self._last: Storage | None = None
@@ -212,9 +216,9 @@ class Lease:
         try:
             match action:
                 case arbiter.Set(lock):
-                    await locks.set_lock(self._ref, lock)
+                    await locks.set_lock(self._ref, replace(lock, editing=self._editing()))
                 case arbiter.Refresh(lock, existing):
-                    await locks.refresh_lock(self._ref, lock, existing_lock_id=existing)
+                    await locks.refresh_lock(self._ref, replace(lock, editing=self._editing()), existing_lock_id=existing)
                 case arbiter.Look():
                     return arbiter.Found(await locks.get_lock(self._ref), self._clock(), self._wall())
                 case arbiter.Unlock(lock):

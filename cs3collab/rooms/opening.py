@@ -11,17 +11,27 @@ from pathlib import Path
 from cs3collab.errors import Overloaded
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.lease import Lease
-from cs3collab.rooms.authority import Authority
+from cs3collab.rooms.authority import Authority, may_edit
 from cs3collab.rooms.filing import Theirs
 from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.keeper import Keeper
+from cs3collab.rooms.pen import Pen
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.registry import Admission
 from cs3collab.rooms.saving import Base, recognised, with_recent
 from cs3collab.types import Capabilities, Ref, RoomId, SiteId
 
+_NAMED = 3
+"""Editors whom a lock names, at most."""
 OpenStore = Callable[[str], Awaitable[Log]]
 """`store_key` to its log."""
+
+
+def _editing(room: Authority) -> str:
+    """Who is here and may write, for people whom the lock keeps out."""
+    names = sorted({seat.user.label for seat in room.seats.values() if may_edit(seat)})
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more} at {room.status.home}" if names else ""
 
 
 def store_key(room_id: RoomId) -> str:
@@ -39,7 +49,8 @@ def store_folder(root: Path, key: str) -> Path:
 class Opener:
     """What all authorities of a process share. ``authority_id`` is stable over restarts and differs between relays.
 
-    ``capabilities`` gives what is known of the site's storage now.
+    ``capabilities`` gives what is known of the site's storage now. ``alone``: there is no relay, so others at the site may have
+    the same file open with an authority of their own, and the lease says who edits it (docs/decisions/011).
     """
 
     site: SiteId
@@ -49,6 +60,7 @@ class Opener:
     limits: Limits = DEFAULT
     service: Storage | None = None
     capabilities: Callable[[], Capabilities] = Capabilities
+    alone: bool = False
 
     async def open(self, admission: Admission) -> Authority:
         """Raises `NotANotebook`, `Overloaded` for a file past the size bound, `Unavailable`."""
@@ -97,7 +109,19 @@ class Opener:
         # so that the lease keeps the two documents of a notebook opened as text too from writing in turns
         owner = self.authority_id if admission.room_id.type == "notebook" else f"{self.authority_id}.{admission.room_id.type}"
         limits = self.limits
-        lease = Lease(lambda: next(iter(room.writers()), None), ref, owner, lifetime_s=limits.lease_s, look_s=limits.look_s)
+
+        def writer() -> Storage | None:
+            return next(iter(room.writers()), None)
+
+        lease = Lease(
+            writer,
+            ref,
+            owner,
+            lifetime_s=limits.lease_s,
+            look_s=limits.look_s,
+            editing=lambda: _editing(room),
+        )
+        pen = Pen(lease, owner, wanted=room.writers_present, storage=writer, look_s=limits.look_s) if self.alone else None
         room.keeper = Keeper(
             ref=ref,
             name=admission.info.name,
@@ -111,7 +135,11 @@ class Opener:
             broadcast=room.system_edit,
             limits=self.limits,
             quiet=lambda: self.capabilities().quiet is not False,
+            pen=pen,
         )
+        if pen is not None:
+            room.pen = pen
+            pen.changed = room.pen_changed
         return room
 
     async def _fill(self, admission: Admission, store: Log, document: Document) -> Theirs | None:

@@ -17,9 +17,11 @@ from cs3collab.errors import (
     NotAuthenticated,
     NotAuthorized,
     NotFound,
+    VersionConflict,
 )
 from cs3collab.limits import Limits
 from cs3collab.locks import foreign
+from cs3collab.locks.arbiter import APP_NAME
 from cs3collab.types import Lock
 
 
@@ -203,6 +205,8 @@ def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
 
 
 def holder_of(error: LockHeld) -> str:
+    if error.holder and error.app_name == APP_NAME:
+        return error.holder
     program = foreign.program(error.app_name)
     return " with ".join(part for part in (error.holder, program) if part) or "someone else"
 
@@ -216,6 +220,21 @@ def refused(refusals: Sequence[CollabError]) -> CollabError:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+
+
+def waiting(whom: str) -> VersionConflict:
+    """`whom` goes on after "which is being edited"."""
+    return VersionConflict(
+        f"edits that were made here are not in the file, which is being edited {whom}",
+        hint="they are kept here, and come into the file when you edit again; a copy has them now",
+    )
+
+
+def undecided(whom: str) -> VersionConflict:
+    return VersionConflict(
+        f"edits that were made here conflict with what is in the file, which is being edited {whom}",
+        hint="what is shown here is kept as it was; it is brought together when you edit again; a copy has it now",
+    )
 
 
 def kept_notice(mtime: float, copy: str) -> str:

@@ -234,10 +234,12 @@ async def test_of_twelve_leases_that_come_at_once_one_writes(scene: Scene) -> No
 
 async def test_one_lease_follows_the_other(scene: Scene) -> None:
     ref = await scene.file()
-    first, second = scene.lease(scene.einstein, ref, "relay-a"), scene.lease(scene.marie, ref, "relay-b")
+    first = Lease(lambda: scene.einstein, ref, "relay-a", lifetime_s=60.0, editing=lambda: "Łukasz at a.test")
+    second = scene.lease(scene.marie, ref, "relay-b")
     lock_id = await first.acquire()
-    with pytest.raises(LockHeld, match="another server that edits this notebook"):
+    with pytest.raises(LockHeld, match="the file is being edited by Łukasz at a.test") as refused:
         await second.acquire()
+    assert refused.value.holder == "Łukasz at a.test"
     assert second.blocker is not None
     assert await outcome(scene.einstein.write(ref, b"by the first", lock_id=lock_id)) == "Written"
     await first.release()

@@ -111,7 +111,9 @@ async def taken_over(lease: Lease) -> str:
 async def since_rival(files: Files, ref: Ref) -> list[bytes]:
     """What is in the file, and all it was since the rival first wrote, newest first."""
     contents = [await files.read(ref, max_bytes=1000)]
-    for version in await files.versions(ref):
+    for version in sorted(
+        await files.versions(ref), key=lambda version: version.key, reverse=True
+    ):  # they end with their times
         if contents[-1] == RIVAL:
             return contents
         contents.append(await files.read_version(ref, version.key, max_bytes=1000))

@@ -306,7 +306,7 @@ async def test_two_authorities_of_one_file_do_not_overwrite_each_other() -> None
         await other.type("by the other")
         assert await world.save() == "success"
         assert await other.save() == "failed"
-        assert "another server that edits this notebook" in other.problem
+        assert "being edited by Alice Home (alice) at a.test" in other.problem
         await world.room.close()
         assert await other.save() == "success"
         assert sorted(other.file) == ["by one", "by the other", "one"]
