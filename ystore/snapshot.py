@@ -139,7 +139,7 @@ def _of_like_size(past: Sequence[Info], most: Limits) -> Sequence[Info]:
 
 
 def _tier(size: int) -> int:
-    return (size >> 12).bit_length() // 3
+    return (size >> 9).bit_length() // 3
 
 
 def _chunks(run: Sequence[Info], most: Limits) -> list[list[Info]]:

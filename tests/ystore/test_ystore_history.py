@@ -203,6 +203,20 @@ def test_many_merges_leave_few_segments_and_rewrite_each_record_seldom() -> None
     assert written < 4.5 * 3_000_000
 
 
+def test_a_few_keystrokes_more_do_not_rewrite_those_of_before() -> None:
+    past: list[Info] = []
+    rewritten = 0
+    for n in range(200):
+        past.append(seg(64 * n + 1, 64 * n + 64, 450))
+        for group in snapshot.groups(past, {past[-1].name}, MOST):
+            first, last = group[0].first, group[-1].last
+            rewritten += last - first + 1
+            start = past.index(group[0])
+            past[start : start + len(group)] = [seg(first, last, 250 + 3 * (last - first + 1))]
+    assert rewritten < 3 * 200 * 64
+    assert len(past) < 20
+
+
 def kept(kind: str, last: int, *stands_for: Info, horizon: int = 0) -> Info:
     return Info(f"{last}{kind}", "line", 1, last, 1, snapshot.covered_by(stands_for), horizon=horizon)
 
