@@ -74,12 +74,16 @@ def _written(base: list[str], at: int, who: str) -> st.SearchStrategy[list[str]]
 def test_texts_merged_again_stay(three: tuple[str, str, str]) -> None:
     base, ours, theirs = three
     merged = merge_texts(base, ours, theirs)
-    assert merge_texts(base, merged.text, theirs).text == merged.text
     everything = {line for hunk in merged.conflicts for text in hunk for line in text.split("\n")} | set(
         split_lines(merged.text)
     )
     for side in (ours, theirs):
         assert {line for line in split_lines(side) if line not in split_lines(base)} <= everything
+    again = merge_texts(base, merged.text, theirs).text
+    if not merged.conflicts:
+        assert again == merged.text
+    assert max(Counter(split_lines(again)).values(), default=1) == 1
+    assert set(split_lines(merged.text)) <= set(split_lines(again))
 
 
 STREAM = st.sampled_from(["1\n", "2\n"]).map(lambda text: {"output_type": "stream", "name": "stdout", "text": text})
@@ -191,6 +195,14 @@ def test_it_does_not_matter_who_merges_unless_there_are_conflicts(three: tuple[N
         assert contents(swapped) == contents(result)
 
 
+def known_cells(result: MergeResult) -> set[str]:
+    return {conflict.cell_id for conflict in result.conflicts}
+
+
+def told(result: MergeResult) -> list[list[Any]]:
+    return [[conflict.base, conflict.ours, conflict.theirs] for conflict in result.conflicts]
+
+
 @pytest.mark.timeout(120)
 def test_random_merges_of_real_notebooks() -> None:
     total = merge_judge.Verdict()
@@ -201,3 +213,26 @@ def test_random_merges_of_real_notebooks() -> None:
     assert total.asked > CASES / 4
     assert total.false <= total.asked / 100
     assert total.unasked <= total.asked / 20
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(120)
+def test_nbdime_asks_more_often_and_leaves_markers() -> None:
+    """What `docs/reference/merge.md` says; ``python -m benchmarks --only merge`` makes the whole table."""
+    ours, theirs = merge_judge.Verdict(), merge_judge.Verdict()
+    for case in merge_cases.cases(CASES_FOR_NBDIME):
+        ours += merge_judge.ours(case)
+        theirs += merge_judge.nbdime(case)
+    assert ours.false < theirs.false
+    assert ours.wrong == ours.markers == ours.failed == 0
+    assert theirs.markers
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_many_more_random_merges() -> None:
+    for case in merge_cases.cases(5000, seed=1):
+        verdict = merge_judge.ours(case)
+        assert not verdict.wrong, case.name
+        again = merge_notebooks(case.base, merge_notebooks(case.base, case.ours, case.theirs).notebook, case.theirs)
+        assert not merge_judge.judge(case, again.notebook, known_cells(again), told(again)).wrong, case.name
