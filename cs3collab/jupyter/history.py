@@ -70,7 +70,7 @@ class HistoryHandler(APIHandler):
         try:
             change = parse_change(self.request.body)
         except CollabError as error:
-            raise _http_error(error) from error
+            raise http_error(error) from error
 
         async def work(room: Room, seat: Seat) -> Any:
             if change.name is None:
@@ -88,7 +88,7 @@ class HistoryHandler(APIHandler):
         try:
             return kind(text) if text else None
         except ValueError as error:
-            raise _http_error(InvalidInput(f"{name} is not a number: {text[:40]!r}")) from error
+            raise http_error(InvalidInput(f"{name} is not a number: {text[:40]!r}")) from error
 
     async def _asked(self, path: str, work: Callable[[Room, Seat], Awaitable[R]]) -> R:
         """Raises `tornado.web.HTTPError`."""
@@ -97,10 +97,10 @@ class HistoryHandler(APIHandler):
             async with asyncio.timeout(limits.attach_timeout_s + 2 * limits.request_timeout_s):
                 return await self._in_room(path, work)
         except TimeoutError as error:
-            raise _http_error(DeadlineExceeded("the history could not be had in time", hint="try again")) from error
+            raise http_error(DeadlineExceeded("the history could not be had in time", hint="try again")) from error
         except CollabError as error:
             telemetry.REJECTED.labels(error.kind).inc()
-            raise _http_error(error) from error
+            raise http_error(error) from error
 
     async def _in_room(self, path: str, work: Callable[[Room, Seat], Awaitable[R]]) -> R:
         notebook = path.endswith(".ipynb")
@@ -113,7 +113,8 @@ class HistoryHandler(APIHandler):
             room.leave(seat)
 
 
-def _http_error(error: CollabError) -> web.HTTPError:
+def http_error(error: CollabError) -> web.HTTPError:
+    """What the browser is told."""
     return web.HTTPError(error.http_status, str(error))
 
 

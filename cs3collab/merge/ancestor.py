@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import Any, NamedTuple
+
+from cs3collab.merge.notebook import Notebook
 
 RESTORED_S = 120.0
 """Who puts back a version older than this, in seconds, as it was, means it; a younger one was still on its way."""
@@ -33,6 +36,24 @@ def choose(found: Sequence[Difference], ages_s: Sequence[float]) -> int:
     """
     best = min(range(len(found)), key=lambda n: (sum(found[n]), found[n].lacks, n))
     return 0 if found[best] == Difference(0, 0) and ages_s[best] > RESTORED_S else best
+
+
+def common(ours: Notebook, theirs: Notebook) -> Notebook:
+    """What two notebooks have in common, for want of what both were made from: so nothing of either counts as deleted.
+
+    Where a cell has other outputs, other metadata or another type, ours is as if it were the newer.
+    """
+    mine = {cell["id"]: cell for cell in ours["cells"] if "id" in cell}
+    both = [(mine[cell["id"]], cell) for cell in theirs["cells"] if cell.get("id") in mine]
+    cells = [{**cell, "source": common_lines(my["source"], cell["source"])} for my, cell in both]
+    return {**theirs, "cells": cells}
+
+
+def common_lines(ours: str, theirs: str) -> str:
+    """The lines that are in both, in order."""
+    other = theirs.splitlines(keepends=True)
+    blocks = SequenceMatcher(None, ours.splitlines(), theirs.splitlines(), autojunk=False).get_matching_blocks()
+    return "".join(line for block in blocks for line in other[block.b : block.b + block.size])
 
 
 def _parts(kind: str, content: bytes) -> Counter[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from pycrdt import Doc, Map, Text
 
 from cs3collab.errors import Corrupt, NotANotebook
-from cs3collab.merge import notebook
+from cs3collab.merge import ancestor, notebook
 from cs3collab.merge.lines import merge_texts
 from cs3collab.merge.notebook import Notebook
 from cs3collab.merge.revision import revise_text, revise_to
@@ -32,13 +32,13 @@ Note = dict[str, Any]
 
 
 def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: bytes) -> list[Note]:
-    """Brings into `doc`, which says `ours`, what changed from `base` to `theirs`. Without a base nothing of ours was saved.
+    """Brings into `doc`, which says `ours`, what changed from `base` to `theirs`. Without a base that is what `ours` lacks.
 
     Returns what conflicts: there `doc` says what it said. Raises `NotANotebook` for a file that holds none, or none any more;
     `doc` is then as before.
     """
-    before = notebook.parse(base or b"")
     after = notebook.parse(theirs)
+    before = ancestor.common(ours, after) if base is None else notebook.parse(base)
     if not after["cells"] and any(cell["source"] for cell in before["cells"]):
         raise NotANotebook(_EMPTIED)
     result = merge_notebooks(before, ours, after)
@@ -48,13 +48,14 @@ def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: by
 
 def merge_text(doc: Doc[Any], base: bytes | None, theirs: bytes) -> list[Note]:
     """As `merge_notebook`, for a text. Raises `Corrupt`."""
+    source = doc.get("source", type=Text)
     try:
-        before, after = (base or b"").decode(), theirs.decode()
+        after = theirs.decode()
+        before = ancestor.common_lines(str(source), after) if base is None else base.decode()
     except UnicodeDecodeError as error:
         raise Corrupt(f"it is not UTF-8 text: byte {error.start} is wrong") from error
     if before.strip() and not after.strip():
         raise Corrupt(_EMPTIED)
-    source = doc.get("source", type=Text)
     result = merge_texts(before, str(source), after)
     with doc.transaction():
         revise_text(source, result.text)

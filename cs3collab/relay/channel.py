@@ -167,13 +167,17 @@ class LinkChannel(AsksHistory):
             return SaveResult("failed", message=str(error))
         return SaveResult(saved.status, saved.position, saved.etag, saved.message)
 
-    async def asked(self, build: Callable[[int], p.Message], answer: type[R]) -> R:
+    @property
+    def update_bytes(self) -> int:
+        return self._link.update_bytes
+
+    async def asked(self, build: Callable[[int], p.Message], answer: type[R], feature: str = p.HISTORY) -> R:
         """Raises `PeerUnavailable`, and `Unsupported` before a relay that does not know the question would cut the link."""
         if not self.speaks:
             raise self.ended or PeerUnavailable("the home site cannot be reached", hint="try again when it is back")
-        if p.HISTORY not in self.said.features:
+        if feature not in self.said.features:
             url = self._link.url.removesuffix(p.LINK_PATH)
-            raise Unsupported(f"the relay at {url} is too old for history", hint="ask its operators to update cs3collab")
+            raise Unsupported(f"the relay at {url} is too old for {feature}", hint="ask its operators to update cs3collab")
         return await self._link.request(build, answer)
 
     def pending(self) -> list[bytes]:

@@ -10,7 +10,7 @@ from cs3collab.errors import Overloaded
 from cs3collab.limits import Limits
 from cs3collab.relay import protocol as p
 from cs3collab.rooms.room import Room, Seat
-from cs3collab.types import History, Restored, Version
+from cs3collab.types import History, MergedIn, Restored, Version
 
 R = TypeVar("R")
 
@@ -38,6 +38,9 @@ async def answer(room: Room, seat: Seat, message: p.HistoryRequest, limits: Limi
         case p.Restore():
             restored = await room.restore(seat, message.position)
             return p.Restored(message.request, restored.position, restored.changed)
+        case p.Merge():
+            merged = await room.merge(seat, message.content, message.base, message.copy)
+            return p.MergedIn(message.request, merged.position, merged.conflicts, merged.copy)
         case p.NameVersion():
             return p.VersionNamed(message.request, entry_of(await room.name_version(seat, message.name, message.position)))
 
@@ -47,8 +50,13 @@ class AsksHistory(ABC):
 
     number: int
 
+    @property
     @abstractmethod
-    async def asked(self, build: Callable[[int], p.Message], answer: type[R]) -> R:
+    def update_bytes(self) -> int:
+        """How much may be sent at once."""
+
+    @abstractmethod
+    async def asked(self, build: Callable[[int], p.Message], answer: type[R], feature: str = p.HISTORY) -> R:
         """Sends what `build` makes of a request number, waits for the answer. Raises what the relay says."""
 
     async def versions(self, at: float) -> History:
@@ -61,6 +69,12 @@ class AsksHistory(ABC):
     async def restore(self, position: int) -> Restored:
         got = await self.asked(lambda request: p.Restore(request, self.number, position), p.Restored)
         return Restored(got.position, got.changed)
+
+    async def merge(self, theirs: bytes, base: bytes | None, copy: str) -> MergedIn:
+        if len(theirs) + len(base or b"") > self.update_bytes:
+            raise Overloaded("this version is too large to be sent", hint=f"at most {self.update_bytes} bytes")
+        got = await self.asked(lambda request: p.Merge(request, self.number, theirs, base, copy), p.MergedIn, p.MERGE)
+        return MergedIn(got.position, got.conflicts, got.copy)
 
     async def name_version(self, name: str, position: int) -> Version:
         got = await self.asked(lambda request: p.NameVersion(request, self.number, position, name), p.VersionNamed)

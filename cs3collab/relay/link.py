@@ -92,6 +92,11 @@ class Link:
         if self._channels.pop(channel.number, None) is not None:
             self.send(p.Detach(channel.number))
 
+    @property
+    def update_bytes(self) -> int:
+        """The largest thing that can be sent at once."""
+        return self._limits.update_bytes
+
     async def sync(self, room: str, lineage: Lineage, state_vector: bytes) -> tuple[Snapshot, RoomStatus]:
         """Raises `PeerUnavailable`."""
         answer = await self.request(lambda request: p.Sync(request, room, lineage, state_vector), p.Synced)

@@ -19,6 +19,8 @@ from cs3collab.types import Credential, Lineage, ResourceId, Role, RoomStatus, S
 SUBPROTOCOL = "cs3collab.v1"
 LINK_PATH = "/link"
 MAX_MESSAGES_PER_FRAME = 65_536
+MERGE = "merge"
+"""Feature of a relay that answers `Merge`."""
 HISTORY = "history"
 """Feature of a relay that answers `Versions`, `ReadVersion`, `Restore` and `NameVersion`; others cut a link that asks."""
 
@@ -58,7 +60,7 @@ class Attached(_Message, tag=2):
     username: str
     display_name: str
     features: tuple[str, ...] = ()
-    """What this relay can beyond the first relays of this version: `HISTORY`."""
+    """What this relay can beyond the first relays of this version: `HISTORY`, `MERGE`."""
 
 
 class Failed(_Message, tag=3):
@@ -278,6 +280,25 @@ class VersionNamed(_Message, tag=29):
     version: VersionEntry
 
 
+class Merge(_Message, tag=30):
+    """Up, request: bring in another version of the document, as an edit of this user. ``copy``: its file, if it has one."""
+
+    request: int
+    channel: int
+    content: bytes
+    base: bytes | None
+    copy: str
+
+
+class MergedIn(_Message, tag=31):
+    """Down: it is durable; of the changes so many conflict, and the version is kept at ``copy``."""
+
+    request: int
+    position: int
+    conflicts: int
+    copy: str
+
+
 Message = (
     Attach
     | Attached
@@ -308,9 +329,11 @@ Message = (
     | Restored
     | NameVersion
     | VersionNamed
+    | Merge
+    | MergedIn
 )
-Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed
-HistoryRequest = Versions | ReadVersion | Restore | NameVersion
+Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed | MergedIn
+HistoryRequest = Versions | ReadVersion | Restore | NameVersion | Merge
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

@@ -15,7 +15,7 @@ from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
 from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
 from cs3collab.rooms.room import Room, SaveResult, Seat
-from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, SiteId, Version
+from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, SiteId, Version
 from ystore.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -176,6 +176,22 @@ class Authority(Room):
         if seat.number not in self.seats:
             self.left(seat)  # after the last edit: it is their credential that writes the file
         return Restored(self.store.position, bool(update))
+
+    async def merge(self, seat: Seat, theirs: bytes, base: bytes | None = None, copy: str = "") -> MergedIn:
+        self.check_editor(seat)
+        return await asyncio.shield(self.tasks.start(self._bring_in(seat, theirs, base, copy)))
+
+    async def _bring_in(self, seat: Seat, theirs: bytes, base: bytes | None, copy: str) -> MergedIn:
+        async def say(update: bytes) -> None:
+            seat.last_edit = await self._make_durable(None, update, seat.user.key)
+
+        conflicts, kept = await self.keeper.bring_in(theirs, base, copy, seat.user.label, say)
+        self.past.labels[seat.user.key] = seat.user.label
+        if self._refusals:
+            seat.last_edit = await self._heal()
+        if seat.number not in self.seats:
+            self.left(seat)
+        return MergedIn(self.store.position, conflicts, kept)
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
         self.check_editor(seat)

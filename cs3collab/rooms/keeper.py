@@ -22,7 +22,7 @@ from cs3collab.rooms.merging import Merger
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.room import SaveResult
 from cs3collab.rooms.saving import Base, Looks, Retry, SaveState, Schedule
-from cs3collab.types import Ref
+from cs3collab.types import Etag, Ref
 from ystore.errors import PositionGone, StoreError
 
 __all__ = ["Keeper", "SaveResult", "SaveState"]
@@ -117,6 +117,14 @@ class Keeper:
         base = Base.of(self._log.meta)
         if (await self._document.render()).digest == base.digest:
             await self._record(self._log.position, Filed(True, base.etag, base.digest), b"")
+
+    async def bring_in(
+        self, theirs: bytes, base: bytes | None, copy: str, who: str, say: Callable[[bytes], Awaitable[None]]
+    ) -> tuple[int, str]:
+        """Another version of the document that is not the file: how many changes conflict, and where it is kept if any do."""
+        async with self._busy:
+            conflicts = await self._merger.bring_in(Theirs(Etag(""), self._now(), theirs), base, copy, who, say)
+        return conflicts
 
     def touched(self, position: int) -> None:
         """A durable update moved the position."""

@@ -11,7 +11,7 @@ from cs3collab.errors import Corrupt, NotANotebook, VersionConflict
 from cs3collab.merge import ancestor
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import Copy, File, Theirs
-from cs3collab.rooms.ports import Document, Log
+from cs3collab.rooms.ports import Document, Log, Merged
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +77,12 @@ class Merger:
             return self._seen.content
         return await self._saved(None)
 
-    async def merge(self, theirs: Theirs, *, insist: bool) -> str:
+    async def merge(self, theirs: Theirs, *, insist: bool, whom: str = "") -> str:
         """Afterwards theirs may be written over. Returns what people must know of it, empty if nothing.
 
         Merging again what was merged changes nothing, so it does not matter where this is cut off.
-        Raises `VersionConflict` for a file that is none any more, unless people `insist` on writing it again.
+        Raises `VersionConflict` for a file that is none any more, unless people `insist` on writing it again, and for what
+        conflicts while the file is edited elsewhere (`whom`, in words): that is decided when people here edit again.
         """
         try:
             merged = await self._document.merge(await self._base_of(theirs.content), theirs.content)
@@ -89,19 +90,42 @@ class Merger:
             if not insist:
                 raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT) from error
             return await self._replace(theirs)
-        if merged.update:
-            await self._document.apply(merged.update)
-            await self._broadcast(merged.update)
-        copy = await self._keep(theirs, merged.conflicts) if merged.conflicts else None
+        if merged.conflicts and whom:
+            raise saving.undecided(whom)
+        copy = await self._take(theirs, merged, "", self._broadcast)
         await self._accept(theirs)
         return saving.conflict_notice(theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
 
-    async def _keep(self, theirs: Theirs, conflicts: str) -> Copy:
-        copy = await self._file.keep(theirs)
+    async def bring_in(
+        self, theirs: Theirs, base: bytes | None, copy: str, who: str, say: Callable[[bytes], Awaitable[None]]
+    ) -> tuple[int, str]:
+        """What somebody (`who`) has of the document and is not the file; `copy` names its file. `say` logs and sends for them.
+
+        Returns how many changes conflict, and where their version is kept if any do. Raises `NotANotebook`, `Corrupt`.
+        """
+        merged = await self._document.merge(base, theirs.content)
+        kept = await self._take(theirs, merged, who, say, Copy(copy) if copy else None)
+        return (len(json.loads(merged.conflicts)), str(kept)) if kept else (0, "")
+
+    async def _take(
+        self,
+        theirs: Theirs,
+        merged: Merged,
+        who: str,
+        say: Callable[[bytes], Awaitable[None]],
+        copy: Copy | None = None,
+    ) -> Copy | None:
+        """Has the document say it; where the copy is if something conflicts, once people find in the document what does."""
+        if merged.update:
+            await self._document.apply(merged.update)
+            await say(merged.update)
+        if not merged.conflicts:
+            return None
+        copy = copy or await self._file.keep(theirs)
         beside = "" if copy.home_of else copy.name
-        notes = [{**note, "copy": beside, "at": theirs.mtime, "who": ""} for note in json.loads(conflicts)]
+        notes = [{**note, "copy": beside, "at": theirs.mtime, "who": who} for note in json.loads(merged.conflicts)]
         if update := await self._document.note_conflicts(json.dumps(notes)):
-            await self._broadcast(update)
+            await say(update)
         return copy
 
     async def _replace(self, theirs: Theirs) -> str:

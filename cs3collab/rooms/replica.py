@@ -14,7 +14,7 @@ from cs3collab.rooms.lib0 import decode_state_vector, lacks
 from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE
 from cs3collab.rooms.room import Held, Room, SaveResult, Seat, Snapshot
-from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, Version
+from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, Version
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Channel(Protocol):
     async def versions(self, at: float) -> History: ...
     async def version(self, position: int) -> bytes: ...
     async def restore(self, position: int) -> Restored: ...
+    async def merge(self, theirs: bytes, base: bytes | None, copy: str) -> MergedIn: ...
     async def name_version(self, name: str, position: int) -> Version: ...
     def pending(self) -> list[bytes]:
         """Updates pushed and not yet acknowledged, in order."""
@@ -176,6 +177,11 @@ class Replica(Room):
         self.check_editor(seat)
         restored: Restored = await seat.backing.restore(position)
         return restored
+
+    async def merge(self, seat: Seat, theirs: bytes, base: bytes | None = None, copy: str = "") -> MergedIn:
+        self.check_editor(seat)
+        merged: MergedIn = await seat.backing.merge(theirs, base, copy)
+        return merged
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
         self.check_editor(seat)
@@ -371,11 +377,27 @@ class Replica(Room):
     async def diverge(self, error: CollabError, *, always_keep: bool = False) -> None:
         """This copy and the authority's have parted: what only this one has is kept aside, and who is here comes back fresh."""
         log.warning("%s: %s", self.name, error)
-        if (always_keep or self._pending()) and (where := await self._rescued()):
-            error = type(error)(error.message, hint=f"what you typed last is kept {where}")
+        if always_keep or self._pending():
+            if isinstance(error, LineageDiverged) and await self._brought_in():
+                error = LineageDiverged(error.message, hint="what you typed last was brought in: load the document again")
+            elif where := await self._rescued():
+                error = type(error)(error.message, hint=f"what you typed last is kept {where}")
         self.on_diverged(self)
         for seat in list(self.seats.values()):
             self.end(seat, error)
+
+    async def _brought_in(self) -> bool:
+        """Whether the authority took what this copy says into its own history, by content."""
+        editor = next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
+        if editor is None:
+            return False
+        try:
+            async with asyncio.timeout(self.limits.request_timeout_s):
+                await editor.backing.merge((await self.document.render()).content, None, "")
+        except (CollabError, TimeoutError) as error:
+            log.info("what was typed into %s was not brought in: %s", self.name, error)
+            return False
+        return True
 
     async def _rescued(self) -> str:
         """Where the document now is kept aside, in words."""

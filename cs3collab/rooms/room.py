@@ -15,7 +15,7 @@ from cs3collab.limits import Limits
 from cs3collab.rooms.lib0 import EMPTY_UPDATE
 from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE, Presence
-from cs3collab.types import History, Lineage, Restored, Role, RoomId, RoomStatus, User, Version
+from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, User, Version
 
 log = logging.getLogger(__name__)
 _seat_numbers = count(REMOTE + 1)
@@ -226,6 +226,15 @@ class Room(ABC):
     @abstractmethod
     async def restore(self, seat: Seat, position: int) -> Restored:
         """Makes the document say what it said at `position`: a new edit of this person. Raises as `version` and `check` do."""
+
+    @abstractmethod
+    async def merge(self, seat: Seat, theirs: bytes, base: bytes | None = None, copy: str = "") -> MergedIn:
+        """Brings in another version of the file, as an edit of this person: what changed in it from `base` on.
+
+        Without a base nothing in the document counts as deleted, and what differs is a conflict. `copy` names the file beside
+        this one that `theirs` is from; else what conflicts is kept in one. Raises as `restore` does, `NotANotebook`, `Corrupt`,
+        and `VersionConflict` if it conflicts and cannot be kept.
+        """
 
     @abstractmethod
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:

@@ -152,15 +152,13 @@ async def test_another_program_overwrites_the_file_while_people_edit(here: Site,
     async with client.open(owner.url, "n.ipynb", token=owner.token) as document:
         write(document, "\nours")
         await saved(document)
-        theirs = notebook("x = 1", "y = 2", "theirs")
-        await _overwrite(here, theirs)
+        await _overwrite(here, notebook("x = 1\nours", "y = 2", "theirs"))
         write(document, "\nours again")
         await saved(document)
-        assert "kept as" in document.status["problem"]
-    kept = [path for path in here.folder("einstein").iterdir() if ".conflict-" in path.name]
-    assert len(kept) == 1
-    assert sources(kept[0].read_bytes()) == ["x = 1", "y = 2", "theirs"]
-    assert sources(await here.read("einstein", "n.ipynb"))[0] == "x = 1\nours\nours again"
+        await document.until(lambda nb: len(nb.ycells) == 3)
+        await document.until_status(lambda s: s["savedPosition"] == s["position"])
+    assert sources(await here.read("einstein", "n.ipynb")) == ["x = 1\nours\nours again", "y = 2", "theirs"]
+    assert not [path for path in here.folder("einstein").iterdir() if ".conflict-" in path.name]
 
 
 async def _overwrite(here: Site, content: bytes) -> None:

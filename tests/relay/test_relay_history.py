@@ -114,12 +114,16 @@ async def test_a_viewer_reads_history_and_is_refused_the_rest_at_home(world: Wor
     """Frame by frame: no well-behaved replica stands between."""
     async with peer(world.url, await world.credential(VIEWER)) as link:
         attached = await link.attach(1, world.target, await world.credential(VIEWER))
-        assert attached.features == (p.HISTORY,)
+        assert attached.features == (p.HISTORY, p.MERGE)
         listed = await link.ask(lambda number: p.Versions(number, 1, 0.0))
         assert [entry.position for entry in listed.versions] == [1]
         content = await link.ask(lambda number: p.ReadVersion(number, 1, 1))
         assert first_cell(content.content) == ""
-        for build in (lambda n: p.Restore(n, 1, 1), lambda n: p.NameVersion(n, 1, 1, "mine")):
+        for build in (
+            lambda n: p.Restore(n, 1, 1),
+            lambda n: p.NameVersion(n, 1, 1, "mine"),
+            lambda n: p.Merge(n, 1, b"{}", None, ""),
+        ):
             refused = await link.ask(build)
             assert (refused.kind, "Viewer" in refused.message) == ("not_authorized", True)
         after = await link.ask(lambda number: p.Versions(number, 1, 0.0))
