@@ -18,6 +18,7 @@ from benchmarks import (
     floor,
     keystrokes,
     memory,
+    merge,
     notebooks,
     opening,
     results,
@@ -87,6 +88,10 @@ async def _worker(ground: Ground, quick: bool) -> list[Row]:
     return await worker.measure(number=200 if quick else 2000)
 
 
+async def _merge(ground: Ground, quick: bool) -> list[Row]:
+    return await merge.measure(console, cases=50 if quick else 500, rounds=3 if quick else 15)
+
+
 async def _two(ground: Ground, quick: bool) -> list[Row]:
     seconds, rounds = (2.0, 1) if quick else (4.0, 5)
     rows = []
@@ -132,6 +137,7 @@ BENCHMARKS = {
     "storage": Benchmark("open, save and list on a real Reva (`make reva`), against cs3client", _storage),
     "turns": Benchmark("how long a Jupyter server's event loop is held up while large files move", _turns),
     "worker": Benchmark("an edit to the room worker and back, against an echo process", _worker),
+    "merge": Benchmark("merging a large notebook, and 500 small ones at random, against nbdime", _merge),
     "memory": Benchmark("what an open notebook costs while nobody types, against a stock server", _memory),
     "two": Benchmark("a keystroke through two Jupyter servers and two relays, against one stock server", _two),
     "ten": Benchmark("ten people in one notebook, five at each site, against ten at one stock server", _ten),

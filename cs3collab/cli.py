@@ -64,6 +64,11 @@ COMMANDS = {
         "show what a document said before, compare, name and restore it",
         "cs3collab history analysis.ipynb --restore 2026-03-14T15:09",
     ),
+    "merge": Entry(
+        "cs3collab.merge_command",
+        "merge two versions of a notebook or a text that were made from a third",
+        "cs3collab merge base.ipynb mine.ipynb yours.ipynb -o merged.ipynb",
+    ),
 }
 
 INTERRUPTED = 130

@@ -5,7 +5,7 @@ Cursors, undo and what people are typing hang on to the Y objects, so these are 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jupyter_ydoc import YNotebook
@@ -15,6 +15,7 @@ from cs3collab.merge import notebook
 from cs3collab.merge.sequences import heaviest_rising
 from cs3collab.merge.textedits import text_edits
 
+Cell = dict[str, Any]
 _BUSY = 10**12
 """Weighs more than all a document can hold."""
 
@@ -34,7 +35,7 @@ def revise_to(
     says now, where that is known: its cells that are in `nb` themselves need not be read.
     """
     cells = notebook.with_cell_ids(nb["cells"] or [notebook.blank_cell()])
-    same = {id(cell) for cell in live["cells"]} if live is not None else set()
+    here = live["cells"] if live is not None else []
     ynotebook, meta = YNotebook(doc), doc.get("meta", type=Map)
     with doc.transaction():
         for key in ("nbformat", "nbformat_minor"):
@@ -43,7 +44,7 @@ def revise_to(
             _revise_map(meta["metadata"], nb["metadata"])
         else:
             meta["metadata"] = Map(nb["metadata"])
-        _revise_cells(ynotebook, cells, same, set(busy))
+        _revise_cells(ynotebook, cells, here, set(busy))
 
 
 def revise_text(ytext: Text, new: str) -> None:
@@ -63,9 +64,10 @@ def revise_text(ytext: Text, new: str) -> None:
             ytext.insert(start, change.text)
 
 
-def _revise_cells(ynotebook: YNotebook, cells: list[dict[str, Any]], same: set[int], busy: set[str]) -> None:
+def _revise_cells(ynotebook: YNotebook, cells: list[Cell], here: list[Cell], busy: set[str]) -> None:
     ycells = ynotebook.ycells
-    kept = _kept(ycells, cells, busy)
+    same = {id(cell) for cell in here}
+    kept = _kept(here if len(here) == len(ycells) else [ycells[index] for index in range(len(ycells))], cells, busy)
     for index in reversed(range(len(ycells))):
         if index not in kept:
             del ycells[index]
@@ -77,25 +79,25 @@ def _revise_cells(ynotebook: YNotebook, cells: list[dict[str, Any]], same: set[i
             _revise_cell(ynotebook, ycells[index], cell)
 
 
-def _kept(ycells: Array[Any], cells: list[dict[str, Any]], busy: set[str]) -> dict[int, int]:
-    """Index in the document to index in `cells`, of those that stay where they are."""
+def _kept(here: Sequence[Any], cells: list[Cell], busy: set[str]) -> dict[int, int]:
+    """Index of the cells that are there to index in `cells`, of those that stay in their place."""
     wanted = {cell["id"]: index for index, cell in enumerate(cells)}
     there: dict[str, int] = {}
-    for index in range(len(ycells)):
-        cell_id, cell_type = ycells[index].get("id"), ycells[index].get("cell_type")
-        if cell_id in wanted and cell_id not in there and cell_type == cells[wanted[cell_id]]["cell_type"]:
-            there[cell_id] = index
+    for index, cell in enumerate(here):
+        name = cell.get("id")
+        if name in wanted and name not in there and cell.get("cell_type") == cells[wanted[name]]["cell_type"]:
+            there[name] = index
     names = list(there)
     targets = [wanted[name] for name in names]
     weights = [_weight(cells[target]) + _BUSY * (name in busy) for name, target in zip(names, targets, strict=True)]
     return {there[names[at]]: targets[at] for at in heaviest_rising(targets, weights)}
 
 
-def _weight(cell: dict[str, Any]) -> int:
+def _weight(cell: Cell) -> int:
     return 1 + len(cell["source"]) + 100 * len(cell.get("outputs", ()))
 
 
-def _revise_cell(ynotebook: YNotebook, ycell: Map[Any], cell: dict[str, Any]) -> None:
+def _revise_cell(ynotebook: YNotebook, ycell: Map[Any], cell: Cell) -> None:
     old = notebook.with_integers(ycell.to_py())
     for key in old.keys() - cell.keys() - {"execution_state"}:
         del ycell[key]
