@@ -310,17 +310,38 @@ def _v2_system(plan: Plan) -> Table:
     return beside(plan, grpc=grpc_server(plan, "system", services), http=http_server(plan, "system_data", http))
 
 
-def account(username: str, display_name: str, secret: str, domain: str) -> Account:
+def account(
+    username: str, display_name: str, secret: str, domain: str, groups: Sequence[str] = (), opaque_id: str = ""
+) -> Account:
     """An entry of ``users.json``."""
     return {
-        "id": {"opaque_id": f"{username}-id", "idp": f"https://{domain}", "type": 1},
+        "id": {"opaque_id": opaque_id or f"{username}-id", "idp": f"https://{domain}", "type": 1},
         "username": username,
         "secret": secret,
         "mail": f"{username}@example.org",
         "mail_verified": True,
         "display_name": display_name,
-        "groups": [],
+        "groups": list(groups),
     }
+
+
+def _groups(plan: Plan) -> list[Table]:
+    """The entries of ``groups.json``: those that accounts say they are in."""
+    members: dict[str, list[Any]] = {}
+    for user in plan.users:
+        for group in user["groups"]:
+            members.setdefault(group, []).append(user["id"])
+    return [
+        {
+            "id": {"opaque_id": name, "idp": f"https://{plan.domain}"},
+            "group_name": name,
+            "mail": f"{name}@example.org",
+            "display_name": name.title(),
+            "gid_number": number,
+            "members": ids,
+        }
+        for number, (name, ids) in enumerate(sorted(members.items()), 1000)
+    ]
 
 
 def write(plan: Plan, files: Mapping[str, Table], mesh: Sequence[Any]) -> None:
@@ -329,7 +350,7 @@ def write(plan: Plan, files: Mapping[str, Table], mesh: Sequence[Any]) -> None:
         (plan.folder / name).mkdir(parents=True, exist_ok=True)
     for name, table in files.items():
         secretly(plan.folder / "conf" / f"{name}.toml", toml(table))
-    state = {"users": plan.users, "groups": [], "providers": mesh, "ocmshares": {}, "invites": {}}
+    state = {"users": plan.users, "groups": _groups(plan), "providers": mesh, "ocmshares": {}, "invites": {}}
     for name, content in state.items():
         secretly(plan.folder / "state" / f"{name}.json", json.dumps(content))
 

@@ -27,7 +27,7 @@ MANAGER = FOLDER_EDITOR | {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user of a token. With ``share_id`` the token opens one OCM share only.
+    """The user of a token. With ``share_id`` the token opens one OCM share only, or the public link of the token ``link``.
 
     ``editor`` is then its scope's role, and ``resource`` the opaque id of what was shared.
     """
@@ -38,6 +38,7 @@ class Caller:
     share_id: str = ""
     editor: bool = False
     resource: str = ""
+    link: str = ""
 
     @property
     def opaque_id(self) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from email.utils import formatdate
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from aiohttp import web
@@ -15,20 +13,20 @@ from cs3collab.errors import NotAuthenticated
 from cs3collab.gateway import identity, status, transfers
 from cs3collab.gateway.index import Node
 from cs3collab.gateway.local import Local, etag
+from cs3collab.gateway.receiving import CHUNK_BYTES, Part
 from cs3collab.gateway.sessions import Download, Upload
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import Refused
+from cs3collab.gateway.tus import Tus
 from cs3collab.gateway.view import View
 
 log = logging.getLogger(__name__)
 
 TRANSFER_HEADER: Final = "X-Reva-Transfer"
-_CHUNK_BYTES: Final = 256 * 1024
 
 # As measured on Reva 2.48: what the upload cannot know of is a 500 (a lock that came, a file that went), what it lost a 412.
 _UPLOAD_STATUS: Final = {
     status.NOT_FOUND: 500,
-    status.PERMISSION_DENIED: 403,
     status.LOCKED: 500,
     status.ABORTED: 412,
     status.ALREADY_EXISTS: 412,
@@ -42,9 +40,15 @@ class DataEndpoint:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._tus = Tus(site.sessions, self._part, self._put, exact=site.config.locks)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.put("/data", self.put), web.get("/data", self.get, allow_head=True)]
+        return [
+            web.put("/data", self.put),
+            web.patch("/data", self.patch),
+            web.get("/data", self.get, allow_head=False),
+            web.head("/data", self.head),
+        ]
 
     def _session(self, request: web.Request) -> tuple[str, Upload | Download]:
         try:
@@ -57,6 +61,14 @@ class DataEndpoint:
             lost = web.HTTPInternalServerError if request.method == "PUT" else web.HTTPNotFound
             raise lost(text=f"{refused}\n") from refused
 
+    def _upload(self, request: web.Request) -> tuple[str, Upload]:
+        key, session = self._session(request)
+        if not isinstance(session, Upload):
+            raise web.HTTPForbidden(text="this token is for a download\n")
+        if not self._site.config.locks:
+            self._check_login(request)
+        return key, session
+
     def _check_login(self, request: web.Request) -> None:
         """Reva wants an access token too, and without one finds nothing."""
         try:
@@ -65,23 +77,46 @@ class DataEndpoint:
             text = f"{error}\n"
             raise (web.HTTPNotFound(text=text) if self._site.config.locks else web.HTTPUnauthorized(text=text)) from error
 
+    async def _part(self) -> Part:
+        return Part(await self._site.run(self._site.tree.new_temp))
+
     async def put(self, request: web.Request) -> web.Response:
         """Stores the body. 400 when it is not as long as was said, 413 past the limit, 507 when the disk is full."""
-        key, session = self._session(request)
-        if not isinstance(session, Upload):
-            raise web.HTTPForbidden(text="this token is for a download\n")
-        if not self._site.config.locks:
-            self._check_login(request)
-        elif session.size == 0:
-            raise web.HTTPBadRequest(text="an empty file needs no upload\n")
-        limit = self._site.config.upload_bytes
-        if max(session.size or 0, request.content_length or 0) > limit:
-            raise web.HTTPRequestEntityTooLarge(limit, session.size or request.content_length or 0)
-        temp = await self._site.run(self._site.tree.new_temp)
+        key, upload = self._upload(request)
+        announced, limit = self._announced(upload), self._site.config.upload_bytes
+        if max(announced or 0, request.content_length or 0) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, announced or request.content_length or 0)
+        part = await self._part()
         try:
-            await self._receive(request, temp, session.size, limit)
+            await part.receive(request, limit)
+            if announced is not None and part.size != announced:
+                raise web.HTTPBadRequest(text=f"got {part.size} bytes instead of {announced}\n")
+        except BaseException:
+            await part.discard()
+            raise
+        return await self._put(key, upload, part)
+
+    def _announced(self, upload: Upload) -> int | None:
+        """How long the body must be; None where it may be anything, as in v3, which believes what comes."""
+        if not self._site.config.locks:
+            return None
+        if upload.size is None:
+            raise web.HTTPInternalServerError(text="the upload was announced without its length\n")
+        if upload.size == 0:
+            raise web.HTTPBadRequest(text="an empty file needs no upload\n")
+        return upload.size
+
+    async def patch(self, request: web.Request) -> web.Response:
+        return await self._tus.patch(request, *self._upload(request), self._site.config.upload_bytes)
+
+    async def head(self, request: web.Request) -> web.StreamResponse:
+        key, session = self._session(request)
+        return await self._tus.head(key, session) if isinstance(session, Upload) else await self.get(request)
+
+    async def _put(self, key: str, upload: Upload, part: Part) -> web.Response:
+        try:
             self._site.sessions.take(key)
-            said = await self._finish(session, temp, request.headers.get("X-Disable-Versioning", "").lower() == "true")
+            return web.Response(headers=await self._finish(upload, part))
         except Refused as refused:
             code = _UPLOAD_STATUS.get(refused.code, 500) if self._site.config.locks else 500
             raise _http_error(code, str(refused)) from refused
@@ -90,33 +125,15 @@ class DataEndpoint:
                 raise web.HTTPInsufficientStorage(text="no space left\n") from error
             raise
         finally:
-            await asyncio.to_thread(temp.unlink, missing_ok=True)
-        return web.Response(headers=said)
+            await part.discard()
 
-    async def _receive(self, request: web.Request, temp: Path, expected: int | None, limit: int) -> None:
-        file = await asyncio.to_thread(temp.open, "wb")
-        try:
-            size = 0
-            async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
-                size += len(chunk)
-                if size > limit:
-                    raise web.HTTPRequestEntityTooLarge(limit, size)
-                await asyncio.to_thread(file.write, chunk)
-            if expected is not None and size != expected:
-                raise web.HTTPBadRequest(text=f"got {size} bytes instead of {expected}\n")
-            await asyncio.to_thread(_sync, file)
-        finally:
-            await asyncio.to_thread(file.close)
-
-    async def _finish(self, upload: Upload, temp: Path, no_version: bool) -> dict[str, str]:
+    async def _finish(self, upload: Upload, part: Part) -> dict[str, str]:
         """The headers that say what is there now; Reva v3 says nothing."""
-        if no_version:
-            upload = upload.without_version()
         if not self._site.config.locks:
             local = Local(self._site, upload.caller)
-            await self._site.run(lambda: local.finish(upload.name, temp, keep_version=upload.keep_version))
+            await self._site.run(lambda: local.finish(upload.name, part.temp))
             return {}
-        node = await self._site.run(lambda: transfers.finish(View(self._site, upload.caller), upload, temp))
+        node = await self._site.run(lambda: transfers.finish(View(self._site, upload.caller), upload, part.temp, part.sha1))
         return _describe(self._site, node)
 
     def _open(self, session: Download) -> transfers.Content:
@@ -152,17 +169,12 @@ class DataEndpoint:
 
 async def _send(response: web.StreamResponse, file: BinaryIO, size: int) -> None:
     while size > 0:
-        chunk = await asyncio.to_thread(file.read, min(size, _CHUNK_BYTES))
+        chunk = await asyncio.to_thread(file.read, min(size, CHUNK_BYTES))
         if not chunk:  # cut short by another program: breaking the connection is the only way left to say so
             response.force_close()
             raise ConnectionResetError("the file became shorter while it was sent")
         await response.write(chunk)
         size -= len(chunk)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _describe(site: Site, node: Node) -> dict[str, str]:

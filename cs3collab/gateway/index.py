@@ -17,9 +17,9 @@ from typing import Any
 from cs3collab.errors import Corrupt
 from cs3collab.gateway.status import Refused
 
-VERSION = 1
+VERSION = 2
 
-SCHEMA = """
+_FIRST = """
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE nodes(
   id TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, space TEXT NOT NULL, is_dir INTEGER NOT NULL,
@@ -47,6 +47,19 @@ CREATE TABLE ocm_shares(
 CREATE TABLE ocm_received(
   id TEXT PRIMARY KEY, user TEXT NOT NULL, remote TEXT NOT NULL, proto BLOB NOT NULL, UNIQUE(user, remote));
 """
+
+_STEPS = (
+    _FIRST,
+    """
+ALTER TABLE ocm_shares ADD COLUMN editor INTEGER;
+CREATE TABLE checksums(
+  node TEXT PRIMARY KEY REFERENCES nodes ON DELETE CASCADE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  sha1 TEXT NOT NULL);
+CREATE TABLE links(
+  id TEXT PRIMARY KEY, node TEXT NOT NULL, token TEXT NOT NULL UNIQUE, password TEXT NOT NULL, proto BLOB NOT NULL);
+""",
+)
+"""What makes an index of each version out of the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +121,8 @@ class Index:
         if found > VERSION:
             raise Corrupt(f"the index {path.name} was written by a newer gateway (format {found})", hint="upgrade cs3collab")
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
-        if found == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        for version in range(found, VERSION):
+            self._db.executescript(f"BEGIN; {_STEPS[version]} PRAGMA user_version={version + 1}; COMMIT;")
 
     def close(self) -> None:
         self._db.close()

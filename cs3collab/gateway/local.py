@@ -5,6 +5,7 @@ Every user sees the one tree ``/home``, ids are made of paths, times are whole s
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import shutil
@@ -24,7 +25,7 @@ from cs3collab.gateway import access
 from cs3collab.gateway.access import Caller
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, Refused, not_found
-from cs3collab.gateway.view import mime_type
+from cs3collab.gateway.view import PUBLIC, mime_type
 
 Fields = dict[str, Any]
 HOME: Final = "/home"
@@ -82,9 +83,17 @@ class Local:
             top = unquote_plus(ref.resource_id.opaque_id.removeprefix(_PREFIX))
             return self.at(posixpath.join(top, ref.path))
         path = posixpath.normpath(ref.path) if ref.path.startswith("/") else ""
+        if path.split("/")[1:2] == [PUBLIC]:
+            return self._in_link(path.split("/")[2:])
         if path != HOME and not path.startswith(f"{HOME}/"):
             raise not_found()
         return self.at(path.removeprefix(HOME))
+
+    def _in_link(self, names: list[str]) -> Spot:
+        row = self.site.index.one("SELECT node FROM links WHERE token = ?", names[0] if names else "")
+        if row is None:
+            raise not_found("no such link")
+        return self.at(posixpath.join(unquote_plus(row[0].removeprefix(_PREFIX)), *names[1:]))
 
     def at(self, path: str) -> Spot:
         path = posixpath.normpath(f"/{path.lstrip('/')}")
@@ -134,13 +143,13 @@ class Local:
 
     # Contents
 
-    def finish(self, path: str, temp: Path, *, keep_version: bool) -> None:
+    def finish(self, path: str, temp: Path) -> None:
         """Puts an upload in its place, whatever is there by now. Raises INTERNAL without a folder, or onto one."""
         spot = self.at(path)
         try:
             if os.path.isdir(spot.disk):
                 raise Refused(INTERNAL, "the target is a folder")
-            if keep_version and os.path.lexists(spot.disk):
+            if os.path.lexists(spot.disk):
                 self._archive(spot)
             os.replace(temp, spot.disk)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -164,10 +173,10 @@ class Local:
         return [_version(entry.name.removeprefix("v"), entry.stat()) for entry in entries]
 
     def open(self, ref: Any) -> tuple[BinaryIO, os.stat_result]:
-        """Raises NOT_FOUND."""
+        """Raises NOT_FOUND. A folder has nothing, though its size is said."""
         spot = self.spot(ref)
         if spot.is_dir():
-            raise not_found("a folder has no content")
+            return io.BytesIO(), spot.info()
         file = os.fdopen(os.open(spot.disk, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
         return file, os.fstat(file.fileno())
 

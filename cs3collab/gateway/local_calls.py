@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import grpc
 from cs3.gateway.v1beta1 import resources_pb2 as gateway
+from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as sharing_api
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
@@ -121,7 +122,7 @@ def purge_recycle(local: Local, request: Any) -> Fields:
 def initiate_upload(local: Local, request: Any) -> Fields:
     """Granted always; what the path leads to is found out when the bytes are there."""
     upload = Upload(local.caller, "", local.spot(request.ref).path, size=transfers.length(request.opaque))
-    return {"protocols": [_offer(local, gateway.FileUploadProtocol, "upload_endpoint", "simple", upload)]}
+    return {"protocols": transfers.upload_offers(local.site, upload)}
 
 
 def initiate_download(local: Local, request: Any) -> Fields:
@@ -131,11 +132,7 @@ def initiate_download(local: Local, request: Any) -> Fields:
         ref.CopyFrom(request.ref)
     name = "spaces" if request.ref.HasField("resource_id") else "simple"
     download = Download(local.caller, ref)
-    return {"protocols": [_offer(local, gateway.FileDownloadProtocol, "download_endpoint", name, download)]}
-
-
-def _offer(local: Local, kind: Any, field: str, protocol: str, session: Upload | Download) -> Any:
-    return transfers.offer(local.site, kind, field, protocol, session)
+    return {"protocols": [transfers.offer(local.site, gateway.FileDownloadProtocol, "download_endpoint", name, download)]}
 
 
 # Shares, which give nothing that is not everybody's already
@@ -201,8 +198,21 @@ def remove_share(local: Local, request: Any) -> Fields:
 
 
 def list_received(local: Local, request: Any) -> Fields:
-    """None: the storage does not say whose a file is."""
-    return {"shares": []}
+    """What is shared with whoever has the caller's user name for an id. All is accepted that was not declined."""
+    mine = {local.caller.user.username, *local.caller.user.groups}
+    shares = [share for share in list_shares(local, request)["shares"] if _grantee(share) in mine]
+    return {"shares": [_received(local, share) for share in shares]}
+
+
+def _grantee(share: Any) -> str:
+    return str(share.grantee.user_id.opaque_id or share.grantee.group_id.opaque_id)
+
+
+def _received(local: Local, share: Any) -> Any:
+    row = local.site.index.one(
+        "SELECT state FROM received WHERE share = ? AND user = ?", share.id.opaque_id, local.caller.opaque_id
+    )
+    return sharing.ReceivedShare(share=share, state=row[0] if row else sharing.SHARE_STATE_ACCEPTED)
 
 
 def update_received(local: Local, request: Any) -> Fields:
@@ -210,11 +220,21 @@ def update_received(local: Local, request: Any) -> Fields:
         share = _share(local, request.share.share.id.opaque_id, own=False)
     except Fault as fault:
         raise Refused(INTERNAL, fault.message) from fault
-    return {"share": sharing.ReceivedShare(share=share, state=request.share.state)}
+    local.site.index.run(
+        "INSERT OR REPLACE INTO received VALUES (?, ?, ?, '', 0)",
+        share.id.opaque_id,
+        local.caller.opaque_id,
+        request.share.state,
+    )
+    return {"share": _received(local, share)}
 
 
 def get_received(local: Local, request: Any) -> Fields:
-    raise not_found("no such share")
+    found = list_received(local, sharing_api.ListReceivedSharesRequest())["shares"]
+    share = next((one for one in found if one.share.id.opaque_id == request.ref.id.opaque_id), None)
+    if share is None:
+        raise not_found("no such share")
+    return {"share": share}
 
 
 WRITES: Final = frozenset({

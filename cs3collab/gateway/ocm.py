@@ -37,22 +37,22 @@ async def create_share(site: Site, caller: Caller | None, request: Any) -> Field
 
 
 def _create(view: View, request: Any) -> tuple[Any, dict[str, Any]]:
-    thing = _thing(view, request.resource_id)
+    what = thing(view, request.resource_id)
     ways = [way for way in request.access_methods if way.WhichOneof("term") == "webdav_options"]
     if not ways:
         raise Refused(INVALID_ARGUMENT, "an access method with webdav_options is needed")
     for way in ways:
-        check_permissions(way.webdav_options.permissions, is_dir=thing.is_dir)
+        check_permissions(way.webdav_options.permissions, is_dir=what.is_dir)
     grantee = mesh.known(view, request.grantee.user_id)
     view.site.peers.record(grantee.id.idp)
     now = timestamp(time.time_ns())
     share = ocm.Share(
         id=ocm.ShareId(opaque_id=str(uuid.uuid4())),
-        resource_id=thing.rid,
-        name=thing.name,
+        resource_id=what.rid,
+        name=what.name,
         token=secrets.token_urlsafe(32),
         grantee=storage.Grantee(type=storage.GRANTEE_TYPE_USER, user_id=grantee.id),
-        owner=thing.owner,
+        owner=what.owner,
         creator=view.caller.user.id,
         ctime=now,
         mtime=now,
@@ -62,20 +62,21 @@ def _create(view: View, request: Any) -> tuple[Any, dict[str, Any]]:
     if request.HasField("expiration"):
         share.expiration.CopyFrom(request.expiration)
     made = view.index.run(
-        "INSERT OR IGNORE INTO ocm_shares VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO ocm_shares VALUES (?, ?, ?, ?, ?, ?)",
         share.id.opaque_id,
-        thing.rid.opaque_id,
+        what.rid.opaque_id,
         mesh.remote_key(grantee.id),
         share.token,
         share.SerializeToString(),
+        is_editor(share),
     )
     if not made:
         raise Refused(ALREADY_EXISTS, "it is shared with them already")
-    return share, _invitation(view, share, thing.is_dir)
+    return share, _invitation(view, share, what.is_dir)
 
 
 @dataclass(frozen=True, slots=True)
-class _Thing:
+class Thing:
     """What is shared."""
 
     rid: Any
@@ -84,15 +85,15 @@ class _Thing:
     owner: Any
 
 
-def _thing(view: View, rid: Any) -> _Thing:
-    """Raises NOT_FOUND or PERMISSION_DENIED."""
+def thing(view: View, rid: Any) -> Thing:
+    """What the caller may share. Raises NOT_FOUND or PERMISSION_DENIED."""
     ref = storage.Reference(resource_id=rid)
     if view.site.config.locks:
         node, _ = view.existing(ref, "add_grant")
-        return _Thing(view.rid(node), node.name, node.is_dir, view.owner(node))
+        return Thing(view.rid(node), node.name, node.is_dir, view.owner(node))
     local = Local(view.site, view.caller)
     spot = local.spot(ref)
-    return _Thing(local.rid(spot), posixpath.basename(spot.path), spot.is_dir(), view.caller.user.id)
+    return Thing(local.rid(spot), posixpath.basename(spot.path), spot.is_dir(), view.caller.user.id)
 
 
 def _rights(share: Any) -> list[str]:
@@ -164,52 +165,29 @@ def list_shares(view: View, request: Any) -> Fields:
     return {"shares": [share for share in _given(view) if all(wanted(share, wish) for wish in request.filters)]}
 
 
-async def remove_share(site: Site, caller: Caller | None, request: Any) -> Fields:
-    assert caller is not None
-
-    def remove() -> Any:
-        view = View(site, caller)
-        share = _find(view, request.ref)
-        view.index.run("DELETE FROM ocm_shares WHERE id = ?", share.id.opaque_id)
-        return share
-
-    _tell(site, await site.run(remove), "SHARE_UNSHARED")
+def remove_share(view: View, request: Any) -> Fields:
+    """The other site is not told, by none of the models."""
+    share = _find(view, request.ref)
+    view.index.run("DELETE FROM ocm_shares WHERE id = ?", share.id.opaque_id)
     return {}
 
 
-async def update_share(site: Site, caller: Caller | None, request: Any) -> Fields:
-    """Permissions and expiration. Unlike Reva 2.48 this binds tokens given before at once, and the other site is told."""
-    assert caller is not None
-
-    def update() -> Any:
-        view = View(site, caller)
-        share = _find(view, request.ref)
-        is_dir = _thing(view, share.resource_id).is_dir
-        for field in request.field:
-            if field.WhichOneof("field") == "expiration":
-                share.expiration.CopyFrom(field.expiration)
-            elif field.access_methods.WhichOneof("term") == "webdav_options":
-                check_permissions(field.access_methods.webdav_options.permissions, is_dir=is_dir)
-                del share.access_methods[:]
-                share.access_methods.append(field.access_methods)
-            else:
-                raise Refused(INVALID_ARGUMENT, "only expiration and webdav_options can be updated")
-        share.mtime.CopyFrom(timestamp(time.time_ns()))
-        view.index.run("UPDATE ocm_shares SET proto = ? WHERE id = ?", share.SerializeToString(), share.id.opaque_id)
-        return share
-
-    _tell(site, await site.run(update), "SHARE_CHANGE_PERMISSION")
+def update_share(view: View, request: Any) -> Fields:
+    """Permissions and expiration. As in Reva 2.48 this is for logins to come: the grant on the file stays as it was made."""
+    share = _find(view, request.ref)
+    is_dir = thing(view, share.resource_id).is_dir
+    for field in request.field:
+        if field.WhichOneof("field") == "expiration":
+            share.expiration.CopyFrom(field.expiration)
+        elif field.access_methods.WhichOneof("term") == "webdav_options":
+            check_permissions(field.access_methods.webdav_options.permissions, is_dir=is_dir)
+            del share.access_methods[:]
+            share.access_methods.append(field.access_methods)
+        else:
+            raise Refused(INVALID_ARGUMENT, "only expiration and webdav_options can be updated")
+    share.mtime.CopyFrom(timestamp(time.time_ns()))
+    view.index.run("UPDATE ocm_shares SET proto = ? WHERE id = ?", share.SerializeToString(), share.id.opaque_id)
     return {}
-
-
-def _tell(site: Site, share: Any, kind: str) -> None:
-    body = {
-        "notificationType": kind,
-        "resourceType": "file",
-        "providerId": share.id.opaque_id,
-        "notification": {"sharedSecret": share.token, "sender": site.config.site, "permissions": _rights(share)},
-    }
-    site.peers.notify(share.grantee.user_id.idp, body)
 
 
 # Received

@@ -1,4 +1,4 @@
-"""The OCM endpoint, where other sites tell of shares, of their end, and of accepted invitations (Open Cloud Mesh API 1.1)."""
+"""The OCM endpoint, where other sites tell of shares and of accepted invitations (Open Cloud Mesh API 1.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from cs3collab.gateway import mesh, ocm, status
 from cs3collab.gateway.config import is_name
 from cs3collab.gateway.site import Site
 from cs3collab.gateway.status import Refused, denied, not_found
-from cs3collab.gateway.users import same
 from cs3collab.gateway.view import timestamp
 from cs3collab.types import Role
 
@@ -64,18 +63,6 @@ class _Invite(msgspec.Struct):
     name: str = ""
 
 
-class _Detail(msgspec.Struct, rename="camel"):
-    shared_secret: str
-    sender: str
-    permissions: list[str] = []
-
-
-class _Notice(msgspec.Struct, rename="camel"):
-    notification_type: str
-    provider_id: str
-    notification: _Detail
-
-
 class OCMEndpoint:
     """``/ocm/...``; bodies are bounded by the HTTP application's limit."""
 
@@ -86,7 +73,6 @@ class OCMEndpoint:
         return [
             web.post("/ocm/shares", self._answer(self.share, _Share)),
             web.post("/ocm/invite-accepted", self._answer(self.invite, _Invite)),
-            web.post("/ocm/notifications", self._answer(self.notice, _Notice)),
         ]
 
     def _answer(
@@ -131,26 +117,6 @@ class OCMEndpoint:
         remote = mesh.remote_user(said.recipientProvider, said.userID, said.email, said.name)
         user = await self._site.run(lambda: mesh.accept_invite(self._site, said.token, remote))
         return 200, {"userID": user.id.opaque_id, "email": user.mail, "name": user.display_name}
-
-    async def notice(self, said: _Notice) -> tuple[int, dict[str, Any]]:
-        """Only who knows the shared secret of a share may speak of it."""
-        await self._site.run(lambda: self._notice(said))
-        return 201, {}
-
-    def _notice(self, said: _Notice) -> None:
-        index = self._site.index
-        remote = ocm.remote_id(said.notification.sender, said.provider_id)
-        for share_id, proto in index.rows("SELECT id, proto FROM ocm_received WHERE remote = ?", remote):
-            share = ocm_types.ReceivedShare.FromString(proto)
-            if not same(ocm.webdav(share).shared_secret, said.notification.shared_secret):
-                continue
-            if said.notification_type == "SHARE_UNSHARED":
-                index.run("DELETE FROM ocm_received WHERE id = ?", share_id)
-            elif said.notification_type == "SHARE_CHANGE_PERMISSION":
-                ocm.permit(share, "write" in said.notification.permissions)
-                index.run("UPDATE ocm_received SET proto = ? WHERE id = ?", share.SerializeToString(), share_id)
-            return
-        raise not_found("no such share")
 
 
 def _address(text: str) -> tuple[str, str]:

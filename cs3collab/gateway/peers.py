@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Any, Final
 
 import aiohttp
@@ -30,8 +28,6 @@ from cs3collab.gateway.status import (
     Refused,
     not_found,
 )
-
-log = logging.getLogger(__name__)
 
 DEADLINE_S: Final = 10.0
 _SESSIONS: Final = 1000
@@ -63,12 +59,8 @@ class Peers:
         self._gateways: dict[str, Gateway] = {}
         self._sessions: dict[tuple[str, str, str], Session] = {}
         self._http: aiohttp.ClientSession | None = None
-        self._notices: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        for notice in self._notices:
-            notice.cancel()
-        await asyncio.gather(*self._notices, return_exceptions=True)
         for gateway in self._gateways.values():
             await gateway.close()
         if self._http is not None:
@@ -117,18 +109,6 @@ class Peers:
             raise
         except CollabError as error:
             raise refused_by(error) from error
-
-    def notify(self, domain: str, body: dict[str, Any]) -> None:
-        """Tells `domain` in the background; one try, for what is told shows by itself at the next login there."""
-        notice = asyncio.create_task(self._notify(domain, body))
-        self._notices.add(notice)
-        notice.add_done_callback(self._notices.discard)
-
-    async def _notify(self, domain: str, body: dict[str, Any]) -> None:
-        try:
-            await self.post(domain, "notifications", body)
-        except Refused as refused:
-            log.warning("%s was not told of a changed share: %s", domain, refused)
 
     def _gateway(self, domain: str) -> Gateway:
         address = self.record(domain).gateway

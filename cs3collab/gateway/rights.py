@@ -72,8 +72,13 @@ class Rights:
 
     def _grants(self) -> dict[str, Permissions]:
         if self._granted is None:
-            self._granted = self._by_ocm() if self._caller.share_id else self._by_shares() if self._caller.local else {}
+            self._granted = self._all_grants()
         return self._granted
+
+    def _all_grants(self) -> dict[str, Permissions]:
+        if self._caller.link:
+            return self._by_link()
+        return self._by_ocm() if self._caller.share_id else self._by_shares() if self._caller.local else {}
 
     def _by_shares(self) -> dict[str, Permissions]:
         granted: dict[str, Permissions] = {}
@@ -92,13 +97,16 @@ class Rights:
         return granted
 
     def _by_ocm(self) -> dict[str, Permissions]:
-        row = self._site.index.one("SELECT node, proto FROM ocm_shares WHERE id = ?", self._caller.share_id)
-        share = ocm.Share.FromString(row[1]) if row else None
-        if row is None or share is None or expired(share):
+        """As the share was made: neither its end nor another role changes the grant. What a token is for is judged before."""
+        row = self._site.index.one("SELECT node, editor, proto FROM ocm_shares WHERE id = ?", self._caller.share_id)
+        if row is None:
             return {}
-        # the lesser of what the token says and what the share gives now: a downgrade must not wait for the token to expire
-        editor = self._caller.editor and is_editor(share)
+        editor = is_editor(ocm.Share.FromString(row[2])) if row[1] is None else bool(row[1])  # none: of an older index
         return {row[0]: access.role(editor, is_dir=self._node(row[0]).is_dir)}
+
+    def _by_link(self) -> dict[str, Permissions]:
+        row = self._site.index.one("SELECT node FROM links WHERE id = ?", self._caller.share_id)
+        return {row[0]: access.role(self._caller.editor, is_dir=self._node(row[0]).is_dir)} if row else {}
 
 
 def is_editor(share: Any) -> bool:

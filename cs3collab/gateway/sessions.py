@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cs3collab.gateway.access import Caller
@@ -31,10 +31,6 @@ class Upload:
     if_not_exist: bool = False
     unmodified_since_ns: int | None = None
     lock_id: str = ""
-    keep_version: bool = True
-
-    def without_version(self) -> Upload:
-        return replace(self, keep_version=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,24 +65,49 @@ class Tokens:
             raise NotAuthenticated("the transfer token is not valid", hint="ask for a new transfer") from error
 
 
-def ocm_scope(share_id: str, storage_id: str, space_id: str, node_id: str, token: str, editor: bool) -> dict[str, Any]:
-    """The scope of one OCM share, as Go's ``encoding/json`` gives ``authpb.Scope`` around a protojson ``ocm.Share``."""
-    share = {
-        "id": {"opaqueId": share_id},
-        "resourceId": {"storageId": storage_id, "spaceId": space_id, "opaqueId": node_id},
-        "token": token,
+def ocm_scope(share: Any, *, editor: bool) -> dict[str, Any]:
+    """The scope of one ``ocm.Share``."""
+    return _scope("ocmshare", share, editor)
+
+
+def link_scope(link: Any, *, editor: bool) -> dict[str, Any]:
+    """The scope of one ``link.PublicShare``."""
+    return _scope("publicshare", link, editor)
+
+
+def _scope(kind: str, share: Any, editor: bool) -> dict[str, Any]:
+    """As Go's ``encoding/json`` gives ``authpb.Scope`` around a protojson share."""
+    rid = share.resource_id
+    said = {
+        "id": {"opaqueId": share.id.opaque_id},
+        "resourceId": {"storageId": rid.storage_id, "spaceId": rid.space_id, "opaqueId": rid.opaque_id},
+        "token": share.token,
     }
-    value = base64.b64encode(json.dumps(share, separators=(",", ":")).encode()).decode()
-    return {f"ocmshare:{share_id}": {"resource": {"decoder": "json", "value": value}, "role": EDITOR if editor else VIEWER}}
+    value = base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
+    entry = {"resource": {"decoder": "json", "value": value}, "role": EDITOR if editor else VIEWER}
+    return {f"{kind}:{share.id.opaque_id}": entry}
 
 
-def scoped_share(scope: dict[str, Any]) -> tuple[str, int, dict[str, Any]] | None:
-    """Share id, role and share of the (only) ``ocmshare:`` scope. Raises `NotAuthenticated` for a broken one."""
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """What a token for one share is for. ``link`` is the token of a public link, empty for an OCM share."""
+
+    share_id: str
+    editor: bool
+    resource: str
+    link: str = ""
+
+
+def scoped(scope: dict[str, Any]) -> Scoped | None:
+    """The (only) share of a scope. Raises `NotAuthenticated` for a broken one."""
     for key, entry in scope.items():
         kind, _, share_id = key.partition(":")
-        if kind == "ocmshare":
+        if kind in ("ocmshare", "publicshare"):
             try:
-                return share_id, int(entry["role"]), dict(json.loads(base64.b64decode(entry["resource"]["value"])))
-            except (KeyError, TypeError, ValueError) as error:
+                about = json.loads(base64.b64decode(entry["resource"]["value"]))
+                resource = str(about["resourceId"].get("opaqueId", ""))
+                link = str(about["token"]) if kind == "publicshare" else ""
+                return Scoped(share_id, int(entry["role"]) == EDITOR, resource, link)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise NotAuthenticated("the token's scope is not valid", hint="log in again") from error
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -191,9 +192,10 @@ class Tree:
         self.settle(parent)
         return node
 
-    def put(self, parent: Node, name: str, temp: Path) -> Node:
-        """Moves the finished file `temp` into place, atomically for every reader."""
+    def put(self, parent: Node, name: str, temp: Path, sha1: str = "") -> Node:
+        """Moves the finished file `temp` into place, atomically for every reader. `sha1` is looked up when it is not given."""
         path = self.disk(parent) / name
+        sha1 = sha1 or _sha1(temp)
         info = os.stat(temp)
         old = self.index.child(parent.id, name)
         os.replace(temp, path)
@@ -206,6 +208,7 @@ class Tree:
         else:
             node = old
             self.index.update_disk(node.id, info.st_ino, info.st_size, info.st_mtime_ns)
+        self.index.run("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?, ?)", node.id, info.st_size, info.st_mtime_ns, sha1)
         self.index.touch(node.id, time.time_ns())
         self.settle(parent)
         return self.index.node(node.id) or node
@@ -271,6 +274,11 @@ class Tree:
             shutil.rmtree(item)
         else:
             item.unlink(missing_ok=True)
+
+
+def _sha1(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
 
 
 def sync_dir(path: Path) -> None:

@@ -29,6 +29,7 @@ SHARES: Final = "Shares"
 SHARES_ID: Final = "a0ca6a90-a365-4782-871e-d44447bbc668"
 """Reva's fixed storage id of the folder of received shares."""
 
+PUBLIC: Final = "public"
 OCM_AREA: Final = "ocm"
 OCM_ID: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
 """Reva's fixed storage id of what other sites shared; `cs3collab.gateway.remote` answers for it."""
@@ -73,6 +74,8 @@ class View:
                 raise _elsewhere()
             return self._walk(self._by_id(rid), names, path)
         path = "/" + "/".join(names)
+        if names[:1] == [PUBLIC]:
+            return self._in_link(names[1:], path)
         if not ref.path.startswith("/"):
             raise Refused(INVALID_ARGUMENT, "a path without a resource id must be absolute")
         if names[:1] == [OCM_AREA]:
@@ -149,6 +152,12 @@ class View:
                 return self._walk(node, names[1:], path)
         raise not_found()
 
+    def _in_link(self, names: Sequence[str], path: str) -> Place:
+        """Below ``/public/<token>``, for who logged in with that link."""
+        if not self.caller.link or names[:1] != [self.caller.link]:
+            raise not_found()
+        return self._walk(self.tree.find(self.caller.resource), names[1:], path)
+
     def mounts(self) -> list[tuple[str, Node]]:
         """The accepted shares of the caller: name in the folder of shares, and node."""
         found = []
@@ -208,10 +217,16 @@ class View:
         return identity.UserId(opaque_id=node.space, idp=self.site.config.site, type=identity.USER_TYPE_SPACE_OWNER)
 
     def info(self, node: Node, path: str, keys: Iterable[str] = ()) -> Any:
-        """``ResourceInfo``, with the metadata in `keys` (all when empty). Like Reva it tells of `path` the name only."""
+        """``ResourceInfo``, with the metadata in `keys` (all when empty). Like Reva it tells of `path` the name only.
+
+        The checksum is that of the upload; what other programs write to the disk has none.
+        """
         metadata = dict(self.index.rows("SELECT key, value FROM metadata WHERE node = ?", node.id))
         wanted = set(keys) - {"*"}
         lock = self.lock(node)
+        checksum = self.index.one(
+            "SELECT sha1 FROM checksums WHERE node = ? AND (size, mtime_ns) = (?, ?)", node.id, node.size, node.mtime_ns
+        )
         name = posixpath.basename(path) if path.startswith("/") and path != "/" else node.name
         top = node.id == ROOT_ID or node.parent == ROOT_ID
         info = storage.ResourceInfo(
@@ -226,6 +241,7 @@ class View:
             size=node.size,
             owner=self.owner(node),
             lock=storage.Lock.FromString(lock) if lock else None,
+            checksum=storage.ResourceChecksum(type=storage.RESOURCE_CHECKSUM_TYPE_SHA1, sum=checksum[0]) if checksum else None,
         )
         info.arbitrary_metadata.metadata.update({k: v for k, v in metadata.items() if not wanted or k in wanted})
         if node.parent and not self.shared_root(node):

@@ -90,12 +90,6 @@ async def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_error(blobs: B
         await blobs.get("seg/1")
 
 
-async def test_blobs_leave_no_versions_behind(files: Files, blobs: BlobStore) -> None:
-    for n in range(3):
-        await blobs.put("note", str(n).encode())
-    assert await files.versions(Ref(f"{await files.home()}/.cs3collab/store/room/note")) == []
-
-
 async def test_a_reader_sees_one_whole_content_or_another(blobs: BlobStore) -> None:
     contents = [bytes([n]) * 2**20 for n in range(6)]
     await blobs.put("note", contents[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.reva import REVADS, reva_site
@@ -18,11 +19,12 @@ from cs3collab.errors import NotAuthorized, StorageUnavailable
 from cs3collab.types import Capabilities, Ref
 
 ALL = Capabilities(**dict.fromkeys(MEANINGS, True))
+V2 = replace(ALL, quiet=False)
 
 
-async def test_a_storage_that_has_everything(running: Site, files: Files) -> None:
+async def test_a_storage_that_has_all_but_saves_without_a_version(running: Site, files: Files) -> None:
     home = await running.ref("einstein")
-    assert await probe(files, home) == ALL
+    assert await probe(files, home) == V2
     assert not [info.name for info in await files.list(home) if info.name.startswith(capabilities.PREFIX)]
     assert await files.recycled(home) == []
 
@@ -37,7 +39,30 @@ async def test_a_storage_that_takes_conditions_and_ignores_them(
 
     monkeypatch.setattr(transfer, "initiate_upload", ignoring)
     found = await probe(files, await running.ref("einstein"))
-    assert found == replace(ALL, if_match=False, if_absent=False)
+    assert found == replace(V2, if_match=False, if_absent=False)
+
+
+async def test_a_storage_that_leaves_no_version_when_asked(
+    running: Site, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As EOS; none of the storages that tests run on does."""
+    write, kept = Files.write, [0]
+
+    async def counting(self: Files, ref: Ref, content: bytes, **options: Any) -> Any:
+        kept[0] += options.get("keep_version", True)
+        return await write(self, ref, content, **options)
+
+    async def listed(self: Files, ref: Ref) -> list[int]:
+        return list(range(kept[0]))
+
+    monkeypatch.setattr(Files, "write", counting)
+    monkeypatch.setattr(Files, "versions", listed)
+    caplog.set_level(logging.INFO, capabilities.__name__)
+    folder = f"{(await running.ref('einstein')).path}/.cs3collab"
+    watch = Watch(files, CS3Blobs(files, folder).make)
+    assert await watch.look()
+    assert watch.found == ALL
+    assert caplog.messages == [f"the storage of {folder}: nothing is missing"]
 
 
 async def test_who_may_not_write_is_told(running: Site) -> None:
@@ -63,8 +88,8 @@ async def test_an_operator_reads_what_is_weaker_and_what_changed(
     folder = f"{(await running.ref('einstein')).path}/.cs3collab/deep"
     watch = Watch(files, CS3Blobs(files, folder).make)
     assert await watch.look()
-    assert watch.found == ALL
-    assert caplog.messages == [f"the storage of {folder}: nothing is missing"]
+    assert watch.found == V2
+    assert caplog.messages == [f"the storage of {folder}: {weaknesses(V2)[0]}"]
 
     async def no_versions(self: Files, ref: Ref) -> list[object]:
         return []
@@ -87,7 +112,6 @@ async def test_an_operator_reads_what_is_weaker_and_what_changed(
     )
 
 
-V2 = replace(ALL, quiet=False)
 NO_LOCKS = replace(V2, locks=False, guards=False, if_match=False, if_absent=False, spaces=False)
 
 

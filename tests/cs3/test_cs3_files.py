@@ -105,8 +105,7 @@ async def test_each_overwrite_leaves_a_version_that_can_be_read_and_restored(run
     info = await running.put("einstein", "file.ipynb", b"one")
     ref = Ref.of(info.id)
     await files.write(ref, b"two - longer")
-    await files.write(ref, b"three", keep_version=True)
-    await files.write(ref, b"four", keep_version=False)
+    await files.write(ref, b"three")
     versions = await files.versions(ref)
     contents = [await files.read_version(ref, v.key, max_bytes=2**20) for v in versions]
     assert sorted(contents) == [b"one", b"two - longer"]

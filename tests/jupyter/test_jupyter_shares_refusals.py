@@ -258,4 +258,4 @@ async def test_a_source_that_is_out_of_order_does_not_hide_the_others(tmp_path: 
         assert "federated" in {one["kind"] for one in found["missing"]}
         assert (await ask(api, "people?q="))[0] == 503
         broken = False
-        assert {one["kind"] for one in (await api.ok("GET", "shares"))["missing"]} == {"link"}
+        assert {one["kind"] for one in (await api.ok("GET", "shares"))["missing"]} == set()

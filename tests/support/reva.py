@@ -20,7 +20,7 @@ from typing import Any, Final
 import jwt
 import pytest
 from support import reva_v3, sites
-from support.sites import NAMES, USERS, SiteBase
+from support.sites import GROUPS, NAMES, USERS, SiteBase
 
 from cs3collab.cs3.auth import BasicToken
 from cs3collab.cs3.gateway import Gateway
@@ -99,6 +99,9 @@ class RevaSite(SiteBase):
 
     def password(self, username: str) -> str:
         return f"{username}-secret"
+
+    def opaque_id(self, username: str) -> str:
+        return str(next(user["id"]["opaque_id"] for user in self.plan.users if user["username"] == username))
 
     def tail(self) -> str:
         """The end of what revad said."""
@@ -230,7 +233,7 @@ def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[s
             domain=domain,
             folder=tmp_path / name,
             ports=own,
-            users=[config.account(user, NAMES.get(user, user.title()), f"{user}-secret", domain) for user in users],
+            users=[_account(user, domain, revad) for user in users],
             driver=revad.driver,
             jwt_secret=secrets.token_hex(32),
             machine_secret=secrets.token_hex(16),
@@ -245,6 +248,11 @@ def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[s
     for plan in plans:
         _write(plan, revad.files(plan), mesh)
     return plans
+
+
+def _account(user: str, domain: str, revad: Revad) -> config.Account:
+    opaque_id = user if revad.bare else f"{user}-id"  # v3 lists received shares by user name, and makes them by id
+    return config.account(user, NAMES.get(user, user.title()), f"{user}-secret", domain, GROUPS.get(user, ()), opaque_id)
 
 
 def _write(plan: Plan, files: dict[str, Table], mesh: list[Any]) -> None:

@@ -30,6 +30,7 @@ def v3(plan: Plan) -> dict[str, Table]:
     }
     ways = {"basic": "grpc", "machine": "machine", "ocmshares": "outgoing", "publicshares": "public", "appauth": "app"}
     rules = {rule: {"address": plan.at(name or "grpc")} for name, (path, mount, _) in stores.items() for rule in (path, mount)}
+    rules |= {rule: {"address": plan.at("public")} for rule in ("/public", "public")}
     services: Table = {
         "gateway": {
             **{f"{name}svc": grpc for name in _V3_GATEWAY},
@@ -46,9 +47,11 @@ def v3(plan: Plan) -> dict[str, Table]:
         "groupprovider": driver_of("json", {"groups": plan.state("groups.json")}),
         "permissions": {"driver": "demo"},
         "applicationauth": driver_of("json", {"file": plan.state("appauth.json")}),
-        # the others do not answer the gateway's test whether they are there as it expects
-        "usershareprovider": driver_of("sql", {"db_engine": "sqlite", "db_name": plan.state("shares.db")}),
-        "publicshareprovider": driver_of("json", {"file": plan.state("publicshares.json")}),
+        # the others do not answer the gateway's test whether they are there as it expects, or fail to list links
+        **{
+            name: driver_of("sql", {"db_engine": "sqlite", "db_name": plan.state("shares.db")})
+            for name in ("usershareprovider", "publicshareprovider")
+        },
         "ocmincoming": driver_of("json", {"file": plan.state("ocmshares.json")}),
         "ocmshareprovider": {
             **driver_of("json", {"file": plan.state("ocmshares.json")}),
@@ -66,6 +69,7 @@ def v3(plan: Plan) -> dict[str, Table]:
         "storageregistry": driver_of("static", {"home_provider": "/home", "rules": rules}),
     }
     services = {name: {"address": grpc, **service} for name, service in services.items()}
+    services["publicstorageprovider"] = {"address": plan.at("public"), "mount_path": "/public", "mount_id": "public"}
     services["authprovider"] = [
         {"address": plan.at(port), "auth_manager": manager, "auth_managers": {manager: settings}}
         for port, (manager, settings) in logins.items()

@@ -33,6 +33,7 @@ from cs3collab.types import FileInfo, Ref, Role
 
 USERS = ("einstein", "marie", "richard")
 NAMES = {"einstein": "Albert Einstein", "marie": "Marie Curie", "richard": "Richard Feynman"}
+GROUPS: Mapping[str, tuple[str, ...]] = {"marie": ("physics", "chemistry"), "richard": ("physics",)}
 START_S = 45.0
 """How long a Jupyter server may take to start, seconds; two are fast, and the machine may be busy."""
 STOP_S = 15.0
@@ -41,7 +42,12 @@ STOP_S = 15.0
 def user(name: str) -> UserRecord:
     """Password is ``<name>-secret``, home folder ``users/<name>-id``."""
     return UserRecord(
-        f"{name}-id", name, f"{name}-secret", mail=f"{name}@example.org", display_name=NAMES.get(name, name.title())
+        f"{name}-id",
+        name,
+        f"{name}-secret",
+        mail=f"{name}@example.org",
+        display_name=NAMES.get(name, name.title()),
+        groups=GROUPS.get(name, ()),
     )
 
 

@@ -153,7 +153,7 @@ def _wish(label: str, expires_in_s: float | None = None) -> Any:
 @case(
     "an application password by user name, by id, and a wrong one",
     ["OK", "NOT_FOUND", "NOT_FOUND"],
-    v3=["OK", "NOT_FOUND", "UNAUTHENTICATED"],
+    v3=["OK", "OK", "UNAUTHENTICATED"],  # there the id is the name
     older=["OK", "NOT_FOUND", "INTERNAL"],
     why=APP_CODES,
 )

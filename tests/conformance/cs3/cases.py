@@ -31,7 +31,7 @@ class OneOf:
         return any(answer == other for answer in self.answers)
 
     def __hash__(self) -> int:
-        return hash(self.answers)
+        return hash(repr(self.answers))
 
     def __repr__(self) -> str:
         return " or ".join(map(repr, self.answers))

@@ -13,6 +13,7 @@ from conformance.cs3.metadata import put
 from conformance.cs3.ocm import Given, again, give, remove
 from conformance.cs3.wire import Client, Fault, by_id, code, role
 from conformance.cs3.world import World
+from cs3.gateway.v1beta1 import gateway_api_pb2 as gw
 from cs3.sharing.ocm.v1beta1 import ocm_api_pb2 as api
 from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as files
@@ -23,7 +24,7 @@ OLD_TOKENS: Final = "v3 lets a token in that was given before, until it expires"
 NO_LOCKS: Final = "v3 has no locks on its local driver"
 
 
-async def _login(w: World, share_id: str, secret: str) -> str:
+async def login(w: World, share_id: str, secret: str) -> str:
     try:
         return code(await w.here.nobody.authenticate("ocmshares", share_id, secret))
     except Fault as fault:
@@ -39,7 +40,7 @@ async def _login(w: World, share_id: str, secret: str) -> str:
 async def _(w: World) -> list[str]:
     given = await give(w, await w.file(), editor=False)
     remote = given.received.remote_share_id
-    return [await _login(w, remote, "wrong"), await _login(w, "unknown", given.secret)]
+    return [await login(w, remote, "wrong"), await login(w, "unknown", given.secret)]
 
 
 @case(
@@ -69,8 +70,6 @@ async def _(w: World) -> list[str]:
     why="in v3 the scope of a share does not reach WhoAmI",
 )
 async def _(w: World) -> list[Any]:
-    from cs3.gateway.v1beta1 import gateway_api_pb2 as gw
-
     given = await give(w, await w.file(), editor=True)
     asked = await given.guest.ask("WhoAmI", gw.WhoAmIRequest(token=given.guest.token))
     if asked != "OK":
@@ -227,17 +226,10 @@ async def _(w: World) -> list[Any]:
     kind = api.ListOCMSharesRequest.Filter
     wish = kind(type=kind.TYPE_RESOURCE_ID, resource_id=given.ref.resource_id)
     left = (await w.owner.ok("ListOCMShares", api.ListOCMSharesRequest(filters=[wish]))).shares
-    return [ended, len(left), await given.guest.seen(given.ref), await _login(w, given.received.remote_share_id, given.secret)]
+    return [ended, len(left), await given.guest.seen(given.ref), await login(w, given.received.remote_share_id, given.secret)]
 
 
-@case(
-    "an ended share at the other site",
-    "still there",
-    older="INTERNAL",
-    embedded="INTERNAL",
-    nolocks="INTERNAL",
-    why="v2.48 does not tell the other site",
-)
+@case("an ended share at the other site", "still there", older="INTERNAL", why="only the older line tells the other site")
 async def _(w: World) -> str:
     given = await give(w, await w.file(), editor=True)
     await remove(w, given)
@@ -257,6 +249,11 @@ async def _(w: World) -> list[str]:
     return [ended, "another id" if anew.share.id.opaque_id != given.share.id.opaque_id else "the same id"]
 
 
+def _roles(client: Client) -> list[int]:
+    scope = jwt.decode(client.token, options={"verify_signature": False})["scope"]
+    return [entry["role"] for entry in scope.values()]
+
+
 async def _downgrade(w: World, given: Given) -> str:
     way = ocm.AccessMethod(webdav_options=ocm.WebDAVAccessMethod(permissions=role(editor=False)))
     field = api.UpdateOCMShareRequest.UpdateField(access_methods=way)
@@ -269,16 +266,13 @@ async def _downgrade(w: World, given: Given) -> str:
     ["OK", [3], "PERMISSION_DENIED", "OK"],
     v3=["OK", [3], "grpc PERMISSION_DENIED", "OK"],
     older=["OK", [3], "PERMISSION_DENIED", "PERMISSION_DENIED"],
-    embedded=["OK", [3], "PERMISSION_DENIED", "PERMISSION_DENIED"],
     why="v2.48 leaves the editor's grant on the file, and v3 believes the scope",
 )
 async def _(w: World) -> list[Any]:
     given = await give(w, await w.file(), editor=True)
     changed = await _downgrade(w, given)
     new = await again(w, given)
-    scope = jwt.decode(new.token, options={"verify_signature": False})["scope"]
-    roles = [entry["role"] for entry in scope.values()]
-    return [changed, roles, await new.may_upload(given.ref), await given.guest.may_upload(given.ref)]
+    return [changed, _roles(new), await new.may_upload(given.ref), await given.guest.may_upload(given.ref)]
 
 
 @case(
@@ -292,3 +286,52 @@ async def _(w: World) -> list[str]:
     ended = await remove(w, given)
     anew = await give(w, given.ref, editor=False)
     return [ended, await anew.guest.may_upload(given.ref), await given.guest.may_upload(given.ref)]
+
+
+@case(
+    "a viewer made an editor by UpdateOCMShare: a new login's role, what it and the old one may write",
+    ["OK", [4], "PERMISSION_DENIED", "PERMISSION_DENIED"],
+    v3=["OK", [4], "OK", "grpc PERMISSION_DENIED"],
+    older=["OK", [4], "OK", "PERMISSION_DENIED"],
+    why="v2.48 leaves the viewer's grant on the file, and v3 believes the scope",
+)
+async def _(w: World) -> list[Any]:
+    given = await give(w, await w.file(), editor=False)
+    way = ocm.AccessMethod(webdav_options=ocm.WebDAVAccessMethod(permissions=role(editor=True)))
+    field = api.UpdateOCMShareRequest.UpdateField(access_methods=way)
+    request = api.UpdateOCMShareRequest(ref=ocm.ShareReference(id=given.share.id), field=[field])
+    changed = await w.owner.ask("UpdateOCMShare", request)
+    new = await again(w, given)
+    return [changed, _roles(new), await new.may_upload(given.ref), await given.guest.may_upload(given.ref)]
+
+
+@case(
+    "what a recipient may who was made a viewer, as Stat says, and as it is: set metadata, lock, delete, of a folder make",
+    [True, "PERMISSION_DENIED", "OK", "PERMISSION_DENIED", "PERMISSION_DENIED", "PERMISSION_DENIED"],
+    v3=[True, *["grpc PERMISSION_DENIED"] * 5],
+    older=[False, *["PERMISSION_DENIED"] * 5],
+    why="v2.48 leaves the editor's grant on the file, which lets lock, and v3 believes the scope",
+)
+async def _(w: World) -> list[Any]:
+    given = await give(w, await w.file(), editor=True)
+    await _downgrade(w, given)
+    new = await again(w, given)
+    folder = await give(w, await w.dir(), editor=True)
+    await _downgrade(w, folder)
+    other = await again(w, folder)
+    return [
+        (await new.stat(given.ref)).permission_set.initiate_file_upload,
+        await put(new, given.ref, {"test.a": "1"}),
+        await take(new, given.ref),
+        await new.ask("Delete", files.DeleteRequest(ref=given.ref, lock_id="one")),
+        await other.mkdir(by_id(folder.ref.resource_id, "./sub")),
+        await other.upload(by_id(folder.ref.resource_id, "./new"), b"new"),
+    ]
+
+
+@case("a ticket from before the end of a share, used after it", ["HTTP 200", "hers!"])
+async def _(w: World) -> list[str]:
+    given = await give(w, await w.file(), editor=True)
+    granted = await given.guest.initiate(given.ref, 5)
+    await remove(w, given)
+    return [str(await given.guest.send(granted, b"hers!")), await w.owner.read(given.ref)]

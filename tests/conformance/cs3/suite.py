@@ -12,13 +12,29 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from conformance.cs3 import auth, locked, locks, metadata, ocm, ocm_login, shares, transfer, tree, users, versions
+from conformance.cs3 import (
+    auth,
+    ends,
+    groups,
+    links,
+    locked,
+    locks,
+    metadata,
+    ocm,
+    ocm_login,
+    shares,
+    transfer,
+    tree,
+    tus,
+    users,
+    versions,
+)
 from conformance.cs3.cases import Case, System, complaints
 from conformance.cs3.world import Site, Target, World
 
 __all__ = ["CASES", "CS3Contract", "Case", "System", "Target", "complaints"]
 
-_AREAS = (auth, tree, transfer, versions, locks, locked, metadata, shares, ocm, ocm_login, users)
+_AREAS = (auth, tree, transfer, tus, versions, locks, locked, metadata, shares, groups, links, ocm, ocm_login, users, ends)
 CASES: tuple[Case, ...] = tuple(case for area in _AREAS for case in area.case)
 
 
@@ -61,6 +77,10 @@ class CS3Contract:
     async def test_transfer(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
 
+    @_cases(tus)
+    async def test_tus(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
     @_cases(versions)
     async def test_versions(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
@@ -81,6 +101,14 @@ class CS3Contract:
     async def test_shares(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
 
+    @_cases(groups)
+    async def test_groups(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
+    @_cases(links)
+    async def test_links(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
     @_cases(ocm)
     async def test_ocm(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)
@@ -91,4 +119,8 @@ class CS3Contract:
 
     @_cases(users)
     async def test_users(self, case: Case, world: World, target: Target) -> None:
+        await self._answers(case, world, target)
+
+    @_cases(ends)
+    async def test_ends(self, case: Case, world: World, target: Target) -> None:
         await self._answers(case, world, target)

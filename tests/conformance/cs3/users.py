@@ -71,7 +71,7 @@ async def _(w: World) -> list[str]:
     return await _found(w, "ma")
 
 
-@case("groups by a part of the name", ["OK"])
+@case("groups by a part of the name", ["OK", "physics"], older=["OK"], why=OLD_FILTER)
 async def _(w: World) -> list[str]:
     wish = groups.Filter(type=groups.Filter.TYPE_QUERY, query="phys")
     answer: Any = await w.owner.call("FindGroups", groups.FindGroupsRequest(filters=[wish]))

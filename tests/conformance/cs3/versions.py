@@ -58,13 +58,7 @@ async def _(w: World) -> list[str]:
     return ["key" if version.key else "", unit, "etag" if version.etag else ""]
 
 
-@case(
-    "X-Disable-Versioning on the PUT is not looked at",
-    [1, "second"],
-    embedded=[0, "second"],
-    nolocks=[0, "second"],
-    why="EOS keeps none then, and neither does the embedded gateway, whose disk is somebody's own",
-)
+@case("X-Disable-Versioning on the PUT is not looked at", [1, "second"])
 async def _(w: World) -> list[Any]:
     ref = await w.file()
     assert await w.owner.upload(ref, b"second", {"X-Disable-Versioning": "true"}) == "OK"
