@@ -20,9 +20,10 @@ import msgspec
 from cs3.auth.provider.v1beta1 import resources_pb2 as roles
 from cs3.gateway.v1beta1 import gateway_api_pb2
 
+from cs3collab.cs3 import convert
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.errors import InvalidInput, NotAuthenticated, Unavailable
-from cs3collab.types import ResourceId, Role
+from cs3collab.types import ResourceId, Role, User
 
 _SHARE_SCOPE: Final = "ocmshare:"
 _RENEW_BEFORE_S: Final = 60.0
@@ -168,6 +169,8 @@ class LoginToken:
         self._renew_at = 0.0
         self._expires_at: float | None = None
         self._login: asyncio.Task[str] | None = None
+        self.user: User | None = None
+        """Whom the gateway took us for at the last login. Reva v3 says it nowhere else to the bearer of a share's token."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._client_id!r} at {self._gateway.address})"
@@ -192,8 +195,9 @@ class LoginToken:
         request = gateway_api_pb2.AuthenticateRequest(
             type=self._kind, client_id=self._client_id, client_secret=await self._current_secret()
         )
-        token = str((await self._gateway.call("Authenticate", request)).token)
-        self._value = token
+        answer = await self._gateway.call("Authenticate", request)
+        token = str(answer.token)
+        self._value, self.user = token, convert.from_user(answer.user)
         self._expires_at = expiry = token_expiry(token)
         self._renew_at = float("inf") if expiry is None else expiry - min(_RENEW_BEFORE_S, (token_life(token) or 0.0) / 3)
         return token

@@ -9,7 +9,7 @@ from typing import Final
 
 from cs3collab.cs3 import convert
 from cs3collab.cs3.files import Files
-from cs3collab.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from cs3collab.errors import AlreadyExists, Conflict, InvalidInput, NotFound, StorageUnavailable
 from cs3collab.types import Etag, FileInfo, NotLatest, Ref
 from ystore.errors import BlobConflict, BlobNotFound
 
@@ -43,6 +43,17 @@ class CS3Blobs:
             return await self._files.read(ref, max_bytes=self._max_bytes)
         except (NotFound, InvalidInput) as error:
             raise BlobNotFound(name) from error
+        except StorageUnavailable as error:
+            if await self._below_a_file(name):
+                raise BlobNotFound(name) from error
+            raise
+
+    async def _below_a_file(self, name: str) -> bool:
+        """Where Reva v3 finds nothing it says INTERNAL."""
+        above = posixpath.dirname(name)
+        with contextlib.suppress(NotFound):
+            return bool(above) and not (await self._files.stat(self._ref(above))).is_dir
+        return False
 
     async def put(self, name: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         try:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from cs3.gateway.v1beta1 import gateway_api_pb2
 
 from cs3collab.cs3 import convert
-from cs3collab.cs3.auth import TokenProvider, token_expiry
+from cs3collab.cs3.auth import LoginToken, TokenProvider, token_expiry
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.status import Unexplained
 from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
@@ -46,12 +46,13 @@ class Session:
         return self._user[1]
 
     async def whoami(self) -> User:
-        """Whom the gateway takes us for; asked once per token."""
+        """Whom the gateway takes us for; a login says it, of other tokens it is asked once."""
         token = await self.tokens.token()
         if self._user is not None and self._user[0] == token:
             return self._user[1]
+        user = self.tokens.user if isinstance(self.tokens, LoginToken) else None
         try:
-            user = await self._who(token)
+            user = user or await self._who(token)
         except NotAuthenticated:
             token = await self._renewed(token)
             user = await self._who(token)
@@ -91,7 +92,7 @@ class Session:
         # a token may also have been revoked, or the gateway's secret changed: only the gateway knows
         try:
             await self._who(token)
-        except NotAuthenticated:
+        except (NotAuthenticated, NotAuthorized):  # v3 says the latter, also to a share's token, which a new login then proves
             return False
         return True
 

@@ -70,9 +70,14 @@ async def get_user_by_claim(session: Session, claim: str, value: str) -> User:
 
 async def find_groups(session: Session, query: str) -> list[Group]:
     """Groups whose name contains `query`. Raises `Unsupported` where the site lists none."""
-    request = group_api.FindGroupsRequest(skip_fetching_members=True)
-    request.filters.add(type=group_api.Filter.TYPE_QUERY, query=query)
-    return [_group(group) for group in (await session.call("FindGroups", request)).groups]
+    if _filters.get(session.gateway) is not Filter.OLD:
+        request = group_api.FindGroupsRequest(skip_fetching_members=True)
+        request.filters.add(type=group_api.Filter.TYPE_QUERY, query=query)
+        found = [_group(group) for group in (await session.call("FindGroups", request)).groups]
+        if found or await _takes_new_filters(session):
+            return found
+    response = await session.call("FindGroups", group_api.GetGroupByClaimRequest(claim=query))  # as for users
+    return [_group(group) for group in response.groups]
 
 
 async def get_group(session: Session, opaque_id: str, idp: str = "") -> Group:
