@@ -22,6 +22,7 @@ _MAX_COMPARED = 2500
 """Pairs of cells whose similarity is looked at; of more only those that are as far from the beginning."""
 _SIMILAR = 0.6
 _SIMILAR_AND_BETWEEN_THE_SAME = 0.4
+_CONTAINED_AND_BETWEEN_THE_SAME = 0.7
 
 
 def align(old: Sequence[Cell], new: Sequence[Cell], apart: Container[str] = ()) -> dict[int, int]:
@@ -112,9 +113,10 @@ def _by_similarity(
     scored = []
     for i, j in zip(left, new_left, strict=False) if many else product(left, new_left):
         if old[i].get("cell_type") == new[j].get("cell_type"):
-            score = similarity(old[i]["source"], new[j]["source"])
-            if score >= (_SIMILAR_AND_BETWEEN_THE_SAME if gaps[i] == new_gaps[j] else _SIMILAR):
-                scored.append((-score, abs(i - j), i, j))
+            similar, contained = similarity(old[i]["source"], new[j]["source"])
+            here = similar >= _SIMILAR_AND_BETWEEN_THE_SAME or contained >= _CONTAINED_AND_BETWEEN_THE_SAME
+            if similar >= _SIMILAR or (here and gaps[i] == new_gaps[j]):
+                scored.append((-similar, abs(i - j), i, j))
     return [(i, j) for _, _, i, j in sorted(scored)]
 
 
@@ -137,12 +139,15 @@ def _new_gaps(length: int, pairs: dict[int, int]) -> list[int]:
     return gaps
 
 
-def similarity(one: str, other: str) -> float:
-    """From 0 to 1: which share of the words two texts have in common, in any order, long ones counting more."""
+def similarity(one: str, other: str) -> tuple[float, float]:
+    """From 0 to 1: which share of the words of both, and of the words of the shorter, two texts have in common.
+
+    In any order, and long words count more.
+    """
     counts, other_counts = _words(one), _words(other)
     common = sum(_weight(word) * min(count, other_counts[word]) for word, count in counts.items())
-    total = sum(_weight(word) * count for words in (counts, other_counts) for word, count in words.items())
-    return 2 * common / total if total else 0.0
+    sizes = [sum(_weight(word) * count for word, count in words.items()) for words in (counts, other_counts)]
+    return (2 * common / sum(sizes), common / min(sizes)) if all(sizes) else (0.0, 0.0)
 
 
 @lru_cache(maxsize=256)

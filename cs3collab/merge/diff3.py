@@ -42,9 +42,9 @@ class _Change:
         return self.lo <= other.hi and other.lo <= self.hi
 
     def adds_at_its_edge(self, other: _Change) -> bool:
-        """Whether this has all of what `other` adds right before or after it."""
+        """Whether this has all of what `other` adds, which is right before or after it."""
         size = len(other.lines)
-        before, after = other.lo == self.lo, other.lo == self.hi
+        before, after = other.hi == self.lo, other.lo == self.hi
         return (before and self.lines[:size] == other.lines) or (after and self.lines[-size:] == other.lines)
 
 
@@ -134,13 +134,13 @@ def _groups(
 
 
 def _colliding(near: _Group) -> Iterator[_Group]:
-    """Without what theirs adds where ours has added it too."""
-    for group in _groups(near.base, _in_order(near.ours, near.theirs), _Change.collides):
-        known = not group.ours and all(
-            change.lo == change.hi and any(each.touches(change) and each.adds_at_its_edge(change) for each in near.ours)
-            for change in group.theirs
-        )
-        if not known:
+    """Without what one adds where a change of the other, if it is taken, adds it too."""
+    groups = _groups(near.base, _in_order(near.ours, near.theirs), _Change.collides)
+    taken = [change for group in groups if group.settled() is not None for change in group.theirs]
+    for group in groups:
+        alone, others = (group.ours, taken) if not group.theirs else (group.theirs if not group.ours else [], near.ours)
+        known = (change.lo == change.hi and any(each.adds_at_its_edge(change) for each in others) for change in alone)
+        if not alone or not all(known):
             yield group
 
 

@@ -142,7 +142,7 @@ def _merged(base: Cell | None, ours: Cell | None, theirs: Cell | None) -> tuple[
         return left, []
     if not is_edited(base, left):
         return None, []
-    name = left.get("id") or base.get("id", "")
+    name = (ours or base).get("id") or left.get("id", "")
     return ours, [Conflict(name, Kind.DELETED, base, ours, theirs)]
 
 

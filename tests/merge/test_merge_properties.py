@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -213,6 +214,29 @@ def test_random_merges_of_real_notebooks() -> None:
     assert total.asked > CASES / 4
     assert total.false <= total.asked / 100
     assert total.unasked <= total.asked / 20
+
+
+def bare(nb: Notebook) -> Notebook:
+    return {**nb, "nbformat_minor": 4, "cells": [without_id(cell) for cell in nb["cells"]]}
+
+
+def numbered(nb: Notebook) -> Notebook:
+    return {**nb, "cells": [{**cell, "id": str(at)} for at, cell in enumerate(nb["cells"])]}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("plain", [bare, numbered], ids=["dropped", "numbered"])
+def test_random_merges_with_a_tool_that_does_not_keep_ids(plain: Callable[[Notebook], Notebook]) -> None:
+    """What is too much of an edit to be recognised counts as deleted and added: both are there then, with a conflict."""
+    total = merge_judge.Verdict()
+    for case in merge_cases.cases(CASES):
+        result = merge_notebooks(case.base, case.ours, plain(case.theirs))
+        verdict = merge_judge.judge(case, result.notebook, known_cells(result), told(result))
+        assert verdict.lost == verdict.back == verdict.mixed == verdict.invalid == 0, case.name
+        assert not verdict.doubled or Kind.DELETED in {conflict.kind for conflict in result.conflicts}, case.name
+        total += verdict
+    assert total.doubled <= CASES / 20
+    assert total.false <= total.asked / 10
 
 
 @pytest.mark.filterwarnings("ignore")
