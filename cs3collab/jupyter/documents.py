@@ -52,7 +52,7 @@ class Documents:
 
     async def _fork(self, target: Target) -> YBaseDoc:
         document = LiveDocument(target.type)
-        room, seat = await self._live.join(target, lambda room: document)
+        room, seat = await self._live.join(target, lambda room: document, edits=False)
         try:
             snapshot = await room.sync(document, b"")
         finally:

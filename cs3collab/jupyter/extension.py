@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
-from cs3collab.jupyter import history, merging, shares
+from cs3collab.jupyter import history, merging, pen, shares
 from cs3collab.jupyter.documents import Documents
 from cs3collab.jupyter.handlers import routes
 from cs3collab.jupyter.live import Live
@@ -52,7 +52,7 @@ class CS3CollabExtension(ExtensionApp):
         page: dict[str, Any] = self.serverapp.web_app.settings.setdefault("page_config_data", {})
         page["disableRTC"] = False
         page["serverSideExecution"] = False
-        of_documents = [*history.routes(self._live), *merging.routes(self._live)]
+        of_documents = [*history.routes(self._live), *merging.routes(self._live), *pen.routes(self._live)]
         self.handlers.extend([*routes(self._live, self._tasks), *of_documents, *shares.routes(self._live)])
 
     async def stop_extension(self) -> None:

@@ -69,7 +69,7 @@ class SessionHandler(APIHandler):
         body = self.get_json_body() or {}
         try:
             target = await target_of(self.contents_manager, path, str(body.get("format", "")), str(body.get("type", "")))
-            room, seat = await self.live.join(target, lambda room: Nobody())
+            room, seat = await self.live.join(target, lambda room: Nobody(), edits=False)
             room.leave(seat)
         except CollabError as error:
             telemetry.REJECTED.labels(error.kind).inc()

@@ -106,7 +106,7 @@ class HistoryHandler(APIHandler):
         notebook = path.endswith(".ipynb")
         type = self.get_query_argument("type", "notebook" if notebook else "file")
         target = await target_of(self.contents_manager, path, "json" if type == "notebook" else "text", type)
-        room, seat = await self._live.join(target, lambda room: Nobody())
+        room, seat = await self._live.join(target, lambda room: Nobody(), edits=self.request.method == "POST")
         try:
             return await work(room, seat)
         finally:

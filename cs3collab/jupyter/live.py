@@ -41,10 +41,10 @@ class Live:
         self._opening: asyncio.Task[Node] | None = None
         self._targets = Targets(Path(settings.store_dir) / "shares.json")
 
-    async def join(self, target: Target, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
-        """Raises what `Registry.join` does."""
+    async def join(self, target: Target, outlet_for: Callable[[Room], Outlet], *, edits: bool = True) -> tuple[Room, Seat]:
+        """As `Registry.join`."""
         node = await self._node()
-        room, seat = await node.registry.join(target, self._credentials, outlet_for)
+        room, seat = await node.registry.join(target, self._credentials, outlet_for, edits=edits)
         if target.share_id:
             await self._targets.put(str(room.id), target)
         return room, seat
@@ -104,6 +104,7 @@ class Live:
                 blobs=blobs,
                 limits=self.limits,
                 capabilities=lambda: watch.found,
+                alone=not self.settings.relay,
             )
         )
         if not self.settings.relay:

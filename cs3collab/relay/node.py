@@ -48,8 +48,12 @@ async def open_node(
     service: Storage | None = None,
     limits: Limits = DEFAULT,
     capabilities: Callable[[], Capabilities] = Capabilities,
+    alone: bool = False,
 ) -> AsyncIterator[Node]:
-    """Rooms live inside; on the way out they are saved and closed. Raises `InvalidInput` when `directory` cannot be used."""
+    """Rooms live inside; on the way out they are saved and closed. ``alone``: no relay is above it.
+
+    Raises `InvalidInput` when `directory` cannot be used.
+    """
     authority_id = await asyncio.to_thread(_authority_id, directory)
     links: dict[str, Link] = {}
 
@@ -69,7 +73,7 @@ async def open_node(
 
     with contextlib.closing(Journal()) as journal:
         async with WorkerPool(limits=limits) as workers:
-            opener = Opener(site, authority_id, open_store, workers.document, limits, service, capabilities)
+            opener = Opener(site, authority_id, open_store, workers.document, limits, service, capabilities, alone)
             registry = Registry(
                 admit=admit,
                 open_authority=opener.open,

@@ -13,6 +13,7 @@ from cs3collab.errors import CollabError, NotAuthenticated, NotAuthorized, NotFo
 from cs3collab.limits import Limits
 from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
+from cs3collab.rooms.pen import Pen
 from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
 from cs3collab.rooms.room import Room, SaveResult, Seat
 from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, SiteId, Version
@@ -24,16 +25,27 @@ _RECHECKS_AT_ONCE = 16
 
 @dataclass(slots=True)
 class Standing:
-    """What stands behind a seat at the authority: the user's own storage, and how to ask it again what they may do."""
+    """What stands behind a seat at the authority: the user's own storage, and how to ask it again what they may do.
+
+    ``right`` is its last answer; while others have the pen, the seat's role is less.
+    """
 
     storage: Storage
     recheck: Callable[[], Awaitable[tuple[Role, str]]]
+    right: tuple[Role, str] = (Role.NONE, "")
+
+
+def may_edit(seat: Seat) -> bool:
+    """Whether storage lets them, be it that others have the pen now."""
+    role, _ = seat.backing.right
+    return bool(role is Role.EDITOR)
 
 
 class Authority(Room):
-    """``keeper`` is set right after construction, for it needs the room's callbacks."""
+    """``keeper`` is set right after construction, for it needs the room's callbacks, and ``pen`` if there is no relay."""
 
     keeper: Keeper
+    pen: Pen | None = None
 
     def __init__(
         self,
@@ -72,6 +84,34 @@ class Authority(Room):
             self._unsaved_since = time.monotonic()
         self.tasks.start(self.keeper.run())
         self.tasks.start(self._recheck_for_ever())
+
+    def sit(self, seat: Seat) -> Seat:
+        seat.backing.right = seat.role, seat.reason
+        seat.role, seat.reason, seat.offered = self._allowed(seat)
+        return super().sit(seat)
+
+    async def welcome(self, seat: Seat) -> None:
+        if self.pen is not None and may_edit(seat):
+            await self.pen.take(seat.backing.storage)
+            self.keeper.stay()
+
+    def set_role(self, seat: Seat, role: Role, reason: str) -> None:
+        seat.backing.right = role, reason
+        self._set_allowed(seat)
+
+    def pen_changed(self) -> None:
+        """People may edit from now on, or no more."""
+        for seat in list(self.seats.values()):
+            self._set_allowed(seat)
+        self.keeper.pen_changed()
+
+    def _allowed(self, seat: Seat) -> tuple[Role, str, bool]:
+        role, reason = seat.backing.right
+        return (role, reason, False) if self.pen is None else self.pen.stand.seen_by(role, reason)
+
+    def _set_allowed(self, seat: Seat) -> None:
+        role, reason, seat.offered = self._allowed(seat)
+        super().set_role(seat, role, reason)  # an offer comes and goes with its reason
 
     async def submit(self, seat: Seat, update: bytes) -> int:
         try:
@@ -199,14 +239,14 @@ class Authority(Room):
 
     def writers(self) -> list[Storage]:
         """Best first: who made the latest unsaved edit, other editors, those who left unsaved edits, the service account."""
-        editors = [(s.last_edit, s.number, s.backing.storage) for s in self.seats.values() if s.role is Role.EDITOR]
+        editors = [(s.last_edit, s.number, s.backing.storage) for s in self.seats.values() if may_edit(s)]
         present = [storage for *_, storage in sorted(editors, key=lambda e: (-e[0], e[1]))]
         departed = [storage for _, storage in sorted(self._departed, key=lambda e: -e[0])]
         return [*present, *departed, *([self._service] if self._service else [])]
 
     def readers(self) -> list[Storage]:
         """Whoever is here can say whether the file changed, those who may write first."""
-        viewers = [seat.backing.storage for seat in self.seats.values() if seat.role is not Role.EDITOR]
+        viewers = [seat.backing.storage for seat in self.seats.values() if not may_edit(seat)]
         return [*self.writers(), *viewers]
 
     async def saved(self, position: int | None) -> bytes | None:
@@ -217,15 +257,19 @@ class Authority(Room):
         return (await self.document.render()).content if all_saved else None
 
     def left(self, seat: Seat) -> None:
-        if seat.role is Role.EDITOR and seat.last_edit > self.status.saved_position:
+        if may_edit(seat) and seat.last_edit > self.status.saved_position:
             self._departed.append((seat.last_edit, seat.backing.storage))
         if seat.last_edit:
             self.tasks.start(self.past.introduce(seat.user))
         if not self.writers_present():
-            self.tasks.start(self.keeper.finish())
+            self.tasks.start(self._finish())
+
+    async def _finish(self) -> None:
+        if not self.writers_present():
+            await self.keeper.finish()
 
     def writers_present(self) -> bool:
-        return any(seat.role is Role.EDITOR for seat in self.seats.values())
+        return any(may_edit(seat) for seat in self.seats.values())
 
     def published(self, state: SaveState) -> None:
         """The keeper's news. Credentials of people who left are dropped once what they wrote is saved."""

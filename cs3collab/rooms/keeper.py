@@ -19,6 +19,7 @@ from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import File, Filed, Theirs, Work
 from cs3collab.rooms.merging import Merger
+from cs3collab.rooms.pen import Pen
 from cs3collab.rooms.ports import Document, Log, Storage
 from cs3collab.rooms.room import SaveResult
 from cs3collab.rooms.saving import Base, Looks, Retry, SaveState, Schedule
@@ -50,9 +51,12 @@ class Keeper:
 
     ``writers`` gives who may write, best first, ``readers`` who may read. ``saved`` gives the file as it was saved at a
     position, None: last; None if that is not known any more. ``broadcast`` logs and sends an update of the keeper's own.
-    ``quiet`` tells whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. In
-    ``log.meta`` it keeps ``base_etag`` and ``base_digest`` (the file as last saved, seeded from or merged), ``saved_position``,
-    ``saved_at``, ``saved_by``, ``recent_saves``, and ``attempted_digest``: a write that began, known for ours after a crash.
+    ``quiet`` tells whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. With
+    a `pen` only who has it writes the file; the others take over what is saved.
+
+    In ``log.meta`` it keeps ``base_etag`` and ``base_digest`` (the file as last saved, seeded from or merged),
+    ``saved_position``, ``saved_at``, ``saved_by``, ``recent_saves``, and ``attempted_digest``: a write that began, known for
+    ours after a crash.
     """
 
     def __init__(
@@ -72,11 +76,13 @@ class Keeper:
         quiet: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time,
         retry: Retry | None = None,
+        pen: Pen | None = None,
     ) -> None:
         self._ref = ref
         self._document = document
         self._log = log
         self._lease = lease
+        self._pen = pen
         self._file = File(
             ref, name, log=log, digest=document.digest, writers=writers, readers=readers, lease=lease, limits=limits
         )
@@ -149,6 +155,29 @@ class Keeper:
         await self._ask(explicit=False, keep_version=False)
         self._wake.set()
 
+    def stay(self) -> None:
+        """An editor came: the lease is not given up."""
+        self._leave_at = None
+
+    async def look(self) -> None:
+        """Takes over what others saved, now."""
+        async with self._busy:
+            pass  # what is under way may have looked earlier
+        await self._look()
+
+    def pen_changed(self) -> None:
+        """This room follows others from now on, or does not any more."""
+        if not self._follows():
+            self._schedule = self._schedule.at_once()
+            self._say(problem="", holder="")
+            self._say_lock()
+        self._looks = Looks(self._limits, time.monotonic())
+        self._wake.set()
+
+    def _follows(self) -> str:
+        """Who edits the file elsewhere, in words; empty if people do here."""
+        return self._pen.stand.whom if self._pen is not None and self._pen.stand.following else ""
+
     async def run(self) -> None:
         """Saves when it is time and refreshes the lease. Cancelling it ends a save under way and gives up the lease."""
         if self._log.position > self._state.saved_position:
@@ -157,6 +186,8 @@ class Keeper:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._lease.run())
                 group.create_task(self._work())
+                if self._pen is not None:
+                    group.create_task(self._pen.run())
         finally:
             self._closed = True
             tasks = list(self._tasks)
@@ -186,13 +217,19 @@ class Keeper:
 
     def _lock_changed(self) -> None:
         """Somebody else's lock came, changed or went."""
+        if self._pen is not None:
+            self._pen.lock_changed()
+        if not self._follows():
+            self._say_lock()
+        self._wake.set()
+
+    def _say_lock(self) -> None:
         if self._lease.phase is Phase.BLOCKED:
             trouble = saving.trouble(self._lease.refusal(), self._lease.blocker)
             self._say(problem=trouble.problem, holder=trouble.holder)
         elif self._state.holder:
             self._schedule = self._schedule.succeeded()
             self._say(problem="", holder="")
-        self._wake.set()
 
     async def _look(self) -> None:
         """Whether others changed the file; it costs one Stat. What cannot be seen now is seen at the next look, or save."""
@@ -202,7 +239,8 @@ class Keeper:
             self._lease.seen(info)
         if info is not None and info.etag != self._log.meta.get("base_etag"):
             taken = (await self._ask(explicit=False, look=True, keep_version=False)).status == "success"
-        self._looks = self._looks.looked(time.monotonic(), changed=taken)
+        follows = bool(self._follows()) and not self._failures
+        self._looks = self._looks.looked(time.monotonic(), changed=taken or follows)
 
     async def _ask(self, *, explicit: bool, keep_version: bool, look: bool = False) -> SaveResult:
         if self._closed:
@@ -253,27 +291,28 @@ class Keeper:
             rendered = await self._document.render()
             base = Base.of(self._log.meta)
             due = position > self._state.saved_position and rendered.digest != base.digest
+            whom = self._follows()
             if not (due or request.look or self._failures):
                 await self._record(position, Filed(True, base.etag, base.digest), b"")
                 return "unchanged"
-            work = Work(rendered, base, due and self._file.writable, request.keep_version)
+            work = Work(rendered, base, due and not whom and self._file.writable, request.keep_version)
             try:
                 filed = await self._file.file(work)
             except LeaseLost as lost:
                 trouble = lost
                 continue
             if filed.theirs:
-                await self._merge(filed.theirs, insist=request.explicit)
+                await self._merge(filed.theirs, insist=request.explicit, whom=whom)
                 outcome = "merged"
             elif filed.done and due and not work.due:
-                raise saving.refused(())
+                raise saving.waiting(whom) if whom else saving.refused(())
             elif filed.done:
                 await self._record(position, filed, rendered.content)
                 return outcome or ("saved" if filed.writer else "unchanged")
         raise trouble
 
-    async def _merge(self, theirs: Theirs, *, insist: bool) -> None:
-        if notice := await self._merger.merge(theirs, insist=insist):
+    async def _merge(self, theirs: Theirs, *, insist: bool, whom: str) -> None:
+        if notice := await self._merger.merge(theirs, insist=insist, whom=whom):
             self._notice = (notice, time.monotonic() + NOTICE_S)
         self._state = replace(self._state, saved_position=int(self._log.meta.get("saved_position") or 0))
 
@@ -292,6 +331,8 @@ class Keeper:
 
     def _failed(self, error: Exception, before: Schedule) -> SaveResult:
         telemetry.SAVES.labels("locked" if isinstance(error, LockHeld) else "failed").inc()
+        if isinstance(error, LockHeld) and (whom := self._follows()):
+            error = saving.waiting(whom)
         now = time.monotonic()
         if not self._failures:
             self._down_since = now

@@ -139,7 +139,7 @@ class Opener:
         )
         if pen is not None:
             room.pen = pen
-            pen.changed = room.pen_changed
+            pen.changed, pen.catch_up = room.pen_changed, room.keeper.look
         return room
 
     async def _fill(self, admission: Admission, store: Log, document: Document) -> Theirs | None:

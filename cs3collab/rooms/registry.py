@@ -119,14 +119,26 @@ class Registry:
         self._closings = Tasks("closing a room")
         self._closed = False
 
-    async def join(self, target: Target, credentials: Credentials, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
-        """Lets a user in. Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `Unavailable`, `NotANotebook`, …"""
+    async def join(
+        self, target: Target, credentials: Credentials, outlet_for: Callable[[Room], Outlet], *, edits: bool = True
+    ) -> tuple[Room, Seat]:
+        """Lets a user in; not ``edits``: only to ask something, so that nobody else is kept from editing.
+
+        Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `Unavailable`, `NotANotebook`, …
+        """
         admitted = await self._admit(target, credentials)
         if isinstance(admitted, Forward):
             return await self._join_replica(admitted, outlet_for)
         async with self._room(str(admitted.room_id), lambda: self._open_authority(admitted)) as room:
             seat = Seat(admitted.user, admitted.role, outlet_for(room), admitted.standing, admitted.reason)
-            return room, room.sit(seat)
+            room.sit(seat)
+            if edits:
+                try:
+                    await room.welcome(seat)
+                except BaseException:
+                    room.leave(seat)
+                    raise
+            return room, seat
 
     async def _join_replica(self, forward: Forward, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:
         link = self._dial(forward.url)

@@ -24,7 +24,10 @@ POSITION_TOLD_S = 0.1
 
 @dataclass(eq=False, slots=True)
 class Seat:
-    """One verified user in a room, on one outlet. ``backing`` is what the room's kind needs of them (storage, or channel)."""
+    """One verified user in a room, on one outlet. ``backing`` is what the room's kind needs of them (storage, or channel).
+
+    ``offered``: they only follow now, and may take the pen (`cs3collab.rooms.pen`).
+    """
 
     user: User
     role: Role
@@ -35,6 +38,7 @@ class Seat:
     on_end: Callable[[CollabError], None] = lambda error: None
     number: int = field(default_factory=lambda: next(_seat_numbers))
     last_edit: int = 0
+    offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,9 @@ class Room(ABC):
     @abstractmethod
     def left(self, seat: Seat) -> None:
         """A seat is gone: let go of what stood behind it."""
+
+    async def welcome(self, seat: Seat) -> None:  # noqa: B027 - a hook, not an obligation
+        """Called after somebody sat down who wants to edit, before they hear anything."""
 
     async def renewed(self, seat: Seat) -> None:  # noqa: B027 - a hook, not an obligation
         """Called after the credential behind a seat was replaced."""

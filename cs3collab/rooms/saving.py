@@ -113,6 +113,10 @@ class Schedule:
     def succeeded(self) -> Schedule:
         return replace(self, retry_at=float("-inf"))
 
+    def at_once(self) -> Schedule:
+        """What kept it from being saved is gone."""
+        return replace(self, first=None if self.first is None else float("-inf"), retry_at=float("-inf"))
+
     def written(self, now: float) -> Schedule:
         return replace(self, saved_at=now)
 

@@ -209,6 +209,7 @@ class YSocket:
                     "online": status.online,
                     "role": "editor" if self.seat.role is Role.EDITOR else "viewer",
                     "reason": self.seat.reason,
+                    "offered": self.seat.offered,
                     "position": status.position,
                     "savedPosition": status.saved_position,
                     "savedAt": status.saved_at,

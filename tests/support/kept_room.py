@@ -188,6 +188,8 @@ async def open_room(
     name: str = "relay-a",
     clock: Callable[[], float] | None = None,
     capabilities: Callable[[], Capabilities] = Capabilities,
+    alone: bool = False,
+    kind: str = "",
 ) -> Authority:
     """As the registry does when the first person comes. ``clock`` replaces both of the lease's."""
     info = await storage.stat(Ref.of(resource_id))
@@ -198,8 +200,8 @@ async def open_room(
     async def open_store(file_id: str) -> Log:
         return log
 
-    opener = Opener(SiteId("a.test"), name, open_store, new_document, limits, capabilities=capabilities)
-    room_id = RoomId("json", "notebook" if info.name.endswith(".ipynb") else "file", resource_id.file_id)
+    opener = Opener(SiteId("a.test"), name, open_store, new_document, limits, capabilities=capabilities, alone=alone)
+    room_id = RoomId("json", kind or ("notebook" if info.name.endswith(".ipynb") else "file"), resource_id.file_id)
     room = await opener.open(Admission(room_id, info, storage.user, Role.EDITOR, "", Standing(storage, recheck)))
     if clock is not None:
         lease = room.keeper._lease
