@@ -10,6 +10,8 @@ from cs3collab.merge.sequences import edits
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _TOKEN = re.compile(r"\w+|\s|[^\w\s]")
+_MAX_REFINED = 20_000
+"""Characters of changed lines that are compared by word."""
 
 
 class TextEdit(NamedTuple):
@@ -23,10 +25,11 @@ class TextEdit(NamedTuple):
 def text_edits(old: str, new: str) -> list[TextEdit]:
     """In order, none empty, and something that stays between each two."""
     return [
-        each
+        _trimmed(token_start, token, other)
         for start, was, now in _replaced(_LINE, 0, old, new)
-        for token_start, token, other in _replaced(_TOKEN, start, was, now)
-        for each in _trimmed(token_start, token, other)
+        for token_start, token, other in (
+            _replaced(_TOKEN, start, was, now) if len(was) + len(now) <= _MAX_REFINED else [(start, was, now)]
+        )
     ]
 
 
@@ -42,8 +45,19 @@ def _replaced(unit: re.Pattern[str], start: int, old: str, new: str) -> Iterator
         done = edit.hi
 
 
-def _trimmed(start: int, old: str, new: str) -> Iterator[TextEdit]:
-    most = min(len(old), len(new))
-    head = next((at for at in range(most) if old[at] != new[at]), most)
-    tail = next((at for at in range(most - head) if old[-1 - at] != new[-1 - at]), most - head)
-    yield TextEdit(start + head, start + len(old) - tail, new[head : len(new) - tail])
+def _trimmed(start: int, old: str, new: str) -> TextEdit:
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    return TextEdit(start + head, start + len(old) - tail, new[head : len(new) - tail])
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with: by halves, for a loop over characters takes long where there are millions."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

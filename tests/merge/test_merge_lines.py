@@ -38,6 +38,7 @@ CONFLICTS = {
     "at the end": ("a", "a\nours", "a\ntheirs", [("", "ours", "theirs")]),
     "deleted and changed": ("a\nb\nc", "a\nc", "a\nB\nc", [("b", "", "B")]),
     "one line is left, which was it?": ("a\nb", "b", "A", [("a\nb", "b", "A")]),
+    "a line made blank": ("a\nb", "\nb", "A\n\nB\nb", [("a", "", "A\n\nB")]),
     "all of a change is left out": ("a\nb\nc", "A\nb\nc", "α\nβ\nc", [("a\nb", "A\nb", "α\nβ")]),
     "what both did is no part of it": ("a\nb", "A\nB", "A\nβ", [("b", "B", "β")]),
     "two of them": ("a\nb\nc", "A\nb\nC", "α\nb\nγ", [("a", "A", "α"), ("c", "C", "γ")]),

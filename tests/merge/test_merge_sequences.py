@@ -53,9 +53,10 @@ def random_lines(seed: int, alphabet: str, number: int) -> str:
         [random_lines(seed, "ab", 20_000) for seed in range(3)],
         [random_lines(seed, "abcdefghijklmnopqrstuvwxyz", 5_000) for seed in range(3)],
         ["a\n" * 50_000, "a\n" * 50_000 + "b", "b\n" + "a\n" * 49_000],
+        ["b\n" * 20_000, "a\n" * 20_000, "a\n" * 10_000 + "c"],
         ["\n".join(map(str, range(30_000))), "\n".join(map(str, reversed(range(30_000)))), "x"],
     ],
-    ids=["two lines", "few lines", "one line", "the other way round"],
+    ids=["two lines", "few lines", "one line", "one for another", "the other way round"],
 )
 def test_the_worst_texts_are_merged_in_seconds(three: list[str]) -> None:
     """Unbounded, they take minutes, and the test's time is up."""

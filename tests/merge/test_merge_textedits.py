@@ -44,3 +44,8 @@ def test_they_lead_from_one_to_the_other(old: str, new: str) -> None:
     assert applied(old, edits) == new
     assert all(edit.start < edit.end or edit.text for edit in edits)
     assert all(edit.end < after.start for edit, after in itertools.pairwise(edits))
+
+
+def test_a_long_line_is_not_compared_by_word() -> None:
+    old = "a " * 500_000 + "b" + " c" * 500_000
+    assert text_edits(old, old.replace("b", "B")) == [(1_000_000, 1_000_001, "B")]
