@@ -15,11 +15,11 @@ from cs3.sharing.ocm.v1beta1 import resources_pb2 as ocm_types
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from cs3collab.cs3 import convert, sharing
+from cs3collab.cs3 import convert, locks, sharing
 from cs3collab.cs3.finding import found
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.sharing import Group, Invite, OCMReceived, Provider, Received, Share, State, domain_of
-from cs3collab.errors import CollabError, InvalidInput, NotFound, StorageUnavailable
+from cs3collab.errors import CollabError, InvalidInput, LockHeld, NotFound, StorageUnavailable
 from cs3collab.types import Ref, ResourceId, Role, User
 
 __all__ = [
@@ -109,11 +109,18 @@ async def update_share(session: Session, share: Share, role: Role, *, expires_at
             changed.expiration.CopyFrom(convert.to_timestamp(expires_at))
     # Reva v2 wants the share and a mask; the older ``field`` form is answered with INTERNAL there
     request = local.UpdateShareRequest(share=changed, update_mask=FieldMask(paths=paths))
-    return sharing.from_share((await session.call("UpdateShare", request)).share)
+    ref = Ref.of(share.resource_id)
+    return sharing.from_share((await locks.around_ours(session, ref, lambda: session.call("UpdateShare", request))).share)
 
 
 async def remove_share(session: Session, share_id: str) -> None:
-    await session.call("RemoveShare", local.RemoveShareRequest(ref=_local_ref(share_id)))
+    """Also of a file that is edited live. Raises `LockHeld` while another program has it (Reva v2)."""
+    request = local.RemoveShareRequest(ref=_local_ref(share_id))
+    try:
+        await session.call("RemoveShare", request)
+    except LockHeld:
+        ref = Ref.of((await get_share(session, share_id)).resource_id)
+        await locks.around_ours(session, ref, lambda: session.call("RemoveShare", request))
 
 
 async def list_received_shares(session: Session) -> list[Received]:

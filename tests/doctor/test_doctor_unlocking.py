@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import pytest
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
+from support.locked_sites import share_patiently
 from support.reva import REVADS, site_on
-from support.sites import SiteBase, share_local, site
+from support.sites import SiteBase, site
 
 from cs3collab import cli
 from cs3collab.cs3 import convert
@@ -20,7 +21,7 @@ from cs3collab.doctor import command
 from cs3collab.errors import NotAuthorized, NotFound
 from cs3collab.locks.foreign import CS3API4LAB_KEY
 from cs3collab.locks.lease import Lease
-from cs3collab.types import Lock, Ref, Role
+from cs3collab.types import Lock, Ref
 
 PATH = "folder/n.ipynb"
 
@@ -84,7 +85,7 @@ async def test_a_forgotten_lock_of_another_program_is_shown_and_taken_away(docto
 
 async def test_a_persons_lock_is_theirs_alone(doctor: Doctor) -> None:
     files, ref = await doctor.file()
-    await share_local(doctor.at, "einstein", "marie", PATH, Role.EDITOR)
+    await share_patiently(doctor.at, PATH)
     marie = await doctor.at.session("marie")
     for session in (marie, files.session):
         lock = convert.to_lock(Lock("x", "Collabora", expires_at=time.time() + 600), "")

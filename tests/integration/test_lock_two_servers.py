@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from support import links
 from support.links import Person, node, relay
+from support.locked_sites import share_patiently
 from support.notebooks import notebook
 from support.reva import REVADS, site_on
-from support.sites import Site, SiteBase, share_local, site
+from support.sites import Site, SiteBase, site
 
 from cs3collab.cs3.files import Files
 from cs3collab.locks.claims import PREFIX
-from cs3collab.types import Ref, Role, Target
+from cs3collab.types import Ref, Target
 
 KINDS = ("embedded", "nolocks", *(pytest.param(name, marks=pytest.mark.reva) for name in REVADS))
 LIMITS = {"look_s": 0.3, "lease_grace_s": 0.0}
@@ -51,7 +52,7 @@ async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         here: SiteBase = await enter(made)
         info = await here.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
         if kind not in ("nolocks", "v3"):  # whose users see each other's files anyway
-            await share_local(here, "einstein", "marie", "n.ipynb", Role.EDITOR)
+            await share_patiently(here, "n.ipynb")
         people = [await enter(sitting(here, tmp_path, user, Target(resource_id=info.id))) for user in ("einstein", "marie")]
         yield Scene(await here.files("einstein"), Ref.of(info.id), *people)
 

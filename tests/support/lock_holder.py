@@ -34,8 +34,8 @@ async def write_on(files: Files, ref: Ref, lease: Lease) -> None:
     while True:
         try:
             lock_id = await lease.acquire()
-            if lock_id != held:
-                held = lock_id
+            if (lock_id or "a claim") != held:
+                held = lock_id or "a claim"
                 say("held", held)
             if lease.valid():
                 await files.write(ref, f"{held}\n".encode(), lock_id=lock_id)
