@@ -42,6 +42,9 @@ export function describeStop(stop: Stop, trans: Translate): string {
 
 /** What the banner of preview mode says. */
 export function describePreview(status: IRoomStatus, trans: Translate): string {
+  if (status.offered) {
+    return trans.__('Preview mode: %1. You can edit it now.', status.reason);
+  }
   if (status.reason !== '') {
     return trans.__('Preview mode: %1', status.reason);
   }
@@ -66,10 +69,14 @@ function headline(state: IRoomState, status: IRoomStatus, trans: Translate, cloc
   if (status.role === 'viewer') {
     return { level: 'info', label: trans.__('Preview mode') };
   }
+  const isSaved = status.pending === 0 && state.awaiting === null && status.savedPosition >= status.position;
   if (status.problem !== '') {
-    return { level: 'error', label: trans.__('Not saved: %1', shorten(status.problem)) };
+    // It may also tell what happened to the file while all there is was saved.
+    return isSaved
+      ? { level: 'warning', label: shorten(status.problem) }
+      : { level: 'error', label: trans.__('Not saved: %1', shorten(status.problem)) };
   }
-  if (status.pending > 0 || state.awaiting !== null || status.savedPosition < status.position) {
+  if (!isSaved) {
     return { level: 'busy', label: trans.__('Saving…') };
   }
   return status.savedAt > 0

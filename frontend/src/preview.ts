@@ -13,6 +13,8 @@ import { copyDocument } from './copy';
 import { describePreview, describeStop } from './describe';
 import { FACTORIES, isDocument } from './documents';
 import { onNewParts, setEditable } from './editable';
+import { Offer } from './offer';
+import { takePen } from './pen';
 import type { IRoomState } from './state';
 import { mayEdit } from './state';
 import type { IRoom } from './tokens';
@@ -25,6 +27,7 @@ const CREATE_COPY = 'cs3collab:create-copy';
 interface IActions {
   readonly trans: TranslationBundle;
   readonly copy: (context: DocumentRegistry.Context) => Promise<void>;
+  readonly edit: (context: DocumentRegistry.Context) => Promise<void>;
   readonly reopen: (widget: DocumentWidget) => Promise<void>;
 }
 
@@ -35,12 +38,19 @@ class PreviewMode {
     room: IRoom,
     private readonly _actions: IActions
   ) {
-    this._banner = new Banner(_actions.trans.__('Create a copy'), () => void _actions.copy(_widget.context));
+    const { trans } = _actions;
+    const edit = { label: trans.__('Edit now'), onClick: () => void _actions.edit(_widget.context) };
+    const copy = { label: trans.__('Create a copy'), onClick: () => void _actions.copy(_widget.context) };
+    this._banner = new Banner(copy, edit);
+    this._offer = new Offer(edit.label, edit.onClick);
     _widget.contentHeader.addWidget(this._banner);
     const update = (): void => this._update(room.state);
     room.changed.connect(update);
     onNewParts(_widget, update);
-    _widget.disposed.connect(() => room.changed.disconnect(update));
+    _widget.disposed.connect(() => {
+      room.changed.disconnect(update);
+      this._offer.words = null;
+    });
     update();
   }
 
@@ -50,7 +60,11 @@ class PreviewMode {
       setEditable(this._widget, editable);
       this._editable = editable;
     }
-    this._banner.say(this._words(state));
+    const offered = state.connected && state.stopped === null && state.status?.offered === true;
+    this._banner.say(this._words(state), offered);
+    this._offer.words = offered
+      ? this._actions.trans.__('“%1” can be edited now.', this._widget.context.localPath)
+      : null;
     if (state.stopped !== null && !this._asked) {
       this._asked = true;
       void this._ask(describeStop(state.stopped, this._actions.trans));
@@ -92,6 +106,7 @@ class PreviewMode {
   private _editable = true;
   private _asked = false;
   private readonly _banner: Banner;
+  private readonly _offer: Offer;
 }
 
 /** Closes every widget of the document, so that its model goes too, and opens it anew. */
@@ -135,7 +150,15 @@ export const preview: JupyterFrontEndPlugin<void> = {
         Notification.error(trans.__('The copy could not be made: %1', why), { autoClose: false });
       }
     };
-    const actions: IActions = { trans, copy, reopen: widget => openAgain(documents, widget) };
+    const edit = async (context: DocumentRegistry.Context): Promise<void> => {
+      try {
+        await takePen(context, app.serviceManager.serverSettings);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        Notification.warning(trans.__('You cannot edit this document now: %1', why), { autoClose: 8000 });
+      }
+    };
+    const actions: IActions = { trans, copy, edit, reopen: widget => openAgain(documents, widget) };
 
     app.commands.addCommand(CREATE_COPY, {
       label: trans.__('Create a Copy in My Home'),

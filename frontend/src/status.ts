@@ -9,13 +9,15 @@ export interface IRoomStatus {
   readonly role: Role;
   /** Why this person may only read, else empty. */
   readonly reason: string;
+  /** Whether this person, who only follows others now, may take the right to edit. */
+  readonly offered: boolean;
   readonly position: number;
   readonly savedPosition: number;
   readonly savedAt: number;
   readonly savedBy: string;
   /** Edits of this browser that the Jupyter server holds and the home site has not acknowledged. */
   readonly pending: number;
-  /** Why the file is not being saved and what to do, else empty. */
+  /** Why the file is not being saved and what to do, or what happened to it, else empty. */
   readonly problem: string;
   /** Who holds the lock of the file if it is not us, else empty. */
   readonly holder: string;
@@ -67,6 +69,7 @@ export function parseStatus(json: string): IRoomStatus | null {
     online: fields.online === true,
     role: fields.role === 'editor' ? 'editor' : 'viewer',
     reason: text(fields.reason),
+    offered: fields.offered === true,
     position: count(fields.position),
     savedPosition: count(fields.savedPosition),
     savedAt: time(fields.savedAt),

@@ -6,10 +6,16 @@ beforeAll(() => {
   Object.assign(globalThis, { DragEvent: class extends MouseEvent {} });
 });
 
+async function make(clicks: string[] = []) {
+  const { Banner } = await import('../src/banner');
+  const copy = { label: 'Create a copy', onClick: () => void clicks.push('copy') };
+  const edit = { label: 'Edit now', onClick: () => void clicks.push('edit') };
+  return new Banner(copy, edit);
+}
+
 describe('the banner', () => {
   it('shows what it says, and nothing when there is nothing to say', async () => {
-    const { Banner } = await import('../src/banner');
-    const banner = new Banner('Create a copy', () => undefined);
+    const banner = await make();
     expect(banner.isHidden).toBe(true);
     banner.say('Preview mode: <b>why</b>');
     expect(banner.isHidden).toBe(false);
@@ -20,10 +26,23 @@ describe('the banner', () => {
   });
 
   it('offers the copy', async () => {
-    const { Banner } = await import('../src/banner');
-    let copies = 0;
-    const banner = new Banner('Create a copy', () => (copies += 1));
-    banner.node.querySelector('button')?.click();
-    expect(copies).toBe(1);
+    const clicks: string[] = [];
+    const banner = await make(clicks);
+    banner.node.querySelector<HTMLElement>('.cs3-Banner-copy')?.click();
+    expect(clicks).toEqual(['copy']);
+  });
+
+  it('offers to edit while that is possible', async () => {
+    const clicks: string[] = [];
+    const banner = await make(clicks);
+    const button = banner.node.querySelector<HTMLButtonElement>('.cs3-Banner-edit');
+    banner.say('Preview mode');
+    expect(button?.hidden).toBe(true);
+    banner.say('Preview mode', true);
+    expect(button?.hidden).toBe(false);
+    button?.click();
+    expect(clicks).toEqual(['edit']);
+    banner.say('Preview mode');
+    expect(button?.hidden).toBe(true);
   });
 });

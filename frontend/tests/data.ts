@@ -8,6 +8,7 @@ export const STATUS: IRoomStatus = {
   online: true,
   role: 'editor',
   reason: '',
+  offered: false,
   position: 7,
   savedPosition: 7,
   savedAt: 0,

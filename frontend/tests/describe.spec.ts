@@ -22,7 +22,12 @@ suite('the label', () => {
     [known({ pending: 1 }), 'busy', 'Saving… · site-a.example'],
     [known({ savedPosition: 6 }), 'busy', 'Saving… · site-a.example'],
     [known({}, { awaiting: 7 }), 'busy', 'Saving… · site-a.example'],
-    [known({ problem: 'quota exceeded' }), 'error', 'Not saved: quota exceeded · site-a.example'],
+    [
+      known({ problem: 'quota exceeded', savedPosition: 6 }),
+      'error',
+      'Not saved: quota exceeded · site-a.example'
+    ],
+    [known({ problem: 'changed by others' }), 'warning', 'changed by others · site-a.example'],
     [known({ role: 'viewer' }), 'info', 'Preview mode · site-a.example'],
     [known({}, { connected: false }), 'warning', 'Offline · site-a.example'],
     [known({}, { connected: false, unsent: 1 }), 'warning', 'Offline, 1 edit unsaved · site-a.example'],
@@ -74,6 +79,9 @@ suite('the title', () => {
 suite('preview mode', () => {
   it('says why, else who, else that it is so', () => {
     expect(describePreview({ ...STATUS, reason: 'a', holder: 'b' }, ENGLISH)).toBe('Preview mode: a');
+    expect(describePreview({ ...STATUS, reason: 'it is free', offered: true }, ENGLISH)).toBe(
+      'Preview mode: it is free. You can edit it now.'
+    );
     expect(describePreview({ ...STATUS, holder: 'b' }, ENGLISH)).toBe('Preview mode: b is editing');
     expect(describePreview(STATUS, ENGLISH)).toContain('not edit');
   });

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,6 +240,54 @@ async def test_lines_of_a_text_file(scene: Scene) -> None:
     await close_comparison(owner)
     await expect(owner.tab).not_to_contain_class("jp-mod-dirty")
     await owner.tab.locator(".lm-TabBar-tabCloseIcon").click()
+
+
+async def test_a_program_writes_the_file_meanwhile(scene: Scene) -> None:
+    """The whole way: theirs is merged, what conflicts is marked, their file is kept, and people decide."""
+    owner, editor = scene.owner, scene.editor
+    await owner.add_cell("rate = 1")
+    await owner.save()
+    content = json.loads((await scene.world.stored())[0])
+    stored = _on_disk(scene)
+    content["cells"][-1]["source"] = "rate = 3"
+    content["cells"][0]["source"] = "# Spectrum, by a program"
+    theirs = json.dumps(content)
+
+    await owner.type("2")
+    await expect(editor.cell("rate").locator(".cm-line")).to_have_text(["rate = 12"])
+    stored.write_text(theirs)
+    for person in (owner, editor, scene.viewer):
+        await expect(person.cells.first).to_contain_text("Spectrum, by a program")
+        await expect(marker(person.cell("rate"))).to_contain_text("Changed by someone else too")
+        await expect(person.cell("rate").locator(".cm-line")).to_have_text(["rate = 12"])
+    await owner.page.keyboard.press("Control+s")
+    await expect(owner.status).to_have_text(re.compile("^The file was changed by someone else"))
+    await owner.screenshot("merged")
+
+    await marker(owner.cell("rate")).get_by_role("button").click()
+    await expect(comparison(owner).locator(".cm-merge-b .cm-line")).to_have_text(["rate = 3"])
+    await comparison(owner).get_by_role("button", name="Open their file").click()
+    theirs_open = owner.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)", has_text="rate = 3")
+    await expect(theirs_open).to_have_count(1)
+    await owner.screenshot("their-file")
+    await owner.tab.filter(has_text="conflict").locator(".lm-TabBar-tabCloseIcon").click()
+    await comparison(owner).get_by_role("button", name="Use their version").click()
+    for person in (owner, editor, scene.viewer):
+        await expect(person.cell("rate").locator(".cm-line")).to_have_text(["rate = 3"])
+        await expect(person.page.locator(".cs3-Marker")).to_have_count(0)
+    await close_comparison(owner)
+    await owner.page.keyboard.press("Control+s")
+    await expect(owner.tab).not_to_contain_class("jp-mod-dirty")
+    async with document(scene) as doc:
+        assert (await doc.save())["status"] == "success"
+    assert "rate = 3" in ["".join(cell["source"]) for cell in json.loads((await scene.world.stored())[0])["cells"]]
+
+
+def _on_disk(scene: Scene) -> Path:
+    """Where a program finds the notebook that knows of neither locks nor versions."""
+    site = scene.owner.lab.person.site
+    (found,) = (scene.world.processes[f"gateway {site}"].folder / "storage").rglob(scene.world.notebook)
+    return found
 
 
 async def _write(scene: Scene, name: str, text: str) -> None:
