@@ -53,7 +53,10 @@ describe('parseStatus', () => {
   });
 
   it('bounds texts', () => {
-    const status = parseStatus(JSON.stringify({ type: 'cs3collab', reason: 'x'.repeat(1000) }));
+    const status = parseStatus(
+      JSON.stringify({ type: 'cs3collab', reason: 'x'.repeat(1000), offered: 'yes' })
+    );
+    expect(status?.offered).toBe(false);
     expect(status?.reason.length).toBe(500);
   });
 });
