@@ -99,6 +99,7 @@ class LiveDocument:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = count(1)
         self._synced = asyncio.Event()
+        self._synced_once = False
         self._ended: CollabError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -235,14 +236,27 @@ class LiveDocument:
                     task.cancel()
                 await asyncio.gather(watching, running, return_exceptions=True)
             if ws.close_code in REFUSALS:
-                self._ended = REFUSALS[ws.close_code](str(self.status.get("problem") or "the server closed the document"))
+                self._ended = await self._refusal(REFUSALS[ws.close_code])
             return self._synced.is_set()
+
+    async def _refusal(self, kind: type[CollabError]) -> CollabError:
+        """Another history cannot take our updates, so it gets our content."""
+        if kind is not LineageDiverged or not self._synced_once:
+            return kind(str(self.status.get("problem") or "the server closed the document"))
+        said = "the document was started anew"
+        try:
+            merged = await self._history.merge(_file_of(self.shared, self._kind))
+        except CollabError as error:
+            return kind(f"{said}, and what was written here could not be brought in: {error.message}", hint="copy it elsewhere")
+        conflicts = f"{merged.conflicts} changes conflict and are kept as {merged.copy}; " if merged.conflicts else ""
+        return kind(f"{said}; what was written here was brought in", hint=f"{conflicts}open it again")
 
     async def _watch(self, provider: Provider, channel: _SocketChannel) -> None:
         await provider.synced.wait()
         me = self.awareness.encode_awareness_update([self.ydoc.client_id])
         await channel.send(create_awareness_message(me))
         self._synced.set()
+        self._synced_once = True
         self._news.set()
 
     def _take(self, message: bytes) -> None:
@@ -344,6 +358,11 @@ class _SocketChannel(Channel):
                 raise ConnectionError("the websocket was closed")
             self._progress.clear()
             await self._progress.wait()
+
+
+def _file_of(shared: YBaseDoc, kind: str) -> bytes:
+    source = shared.source
+    return (json.dumps(source) if kind == "notebook" else str(source)).encode()
 
 
 def _message_of(text: str) -> str:

@@ -23,7 +23,7 @@ from cs3collab.errors import (
     PeerUnavailable,
     Unsupported,
 )
-from cs3collab.types import History, Restored, Version
+from cs3collab.types import History, MergedIn, Restored, Version
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -47,7 +47,7 @@ class HistoryClient:
     def __init__(self, http: aiohttp.ClientSession, url: str, path: str, kind: str, timeout_s: float = 120.0) -> None:
         self._http = http
         self._server = url.rstrip("/")
-        self._url = f"{self._server}/api/cs3collab/history/{quote(path.strip('/'))}"
+        self._path = quote(path.strip("/"))
         self._kind = kind
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
 
@@ -68,14 +68,28 @@ class HistoryClient:
         """An empty `name` takes the name away."""
         return _decoded(await self._request("POST", {}, {"position": position, "name": name}), Version)
 
+    async def merge(self, content: bytes, base: bytes | None = None) -> MergedIn:
+        """Brings another version of the file in, made from `base` (None: not known), as an edit; returns when it is durable.
+
+        Raises `NotAuthorized` for viewers, `NotANotebook`.
+        """
+        body = {"content": content.decode(), "base": None if base is None else base.decode()}
+        return _decoded(await self._request("POST", {}, body, about="merge"), MergedIn)
+
     async def _request(
-        self, method: str, query: dict[str, str], body: Any = None, progress: Progress = lambda done, total: None
+        self,
+        method: str,
+        query: dict[str, str],
+        body: Any = None,
+        progress: Progress = lambda done, total: None,
+        about: str = "history",
     ) -> bytes:
+        url = f"{self._server}/api/cs3collab/{about}/{self._path}"
         data = bytearray()
         query = {"type": self._kind, **query}
         try:
             options: dict[str, Any] = {"params": query, "json": body, "timeout": self._timeout, "allow_redirects": False}
-            async with self._http.request(method, self._url, **options) as answer:
+            async with self._http.request(method, url, **options) as answer:
                 async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
                     data += chunk
                     progress(len(data), answer.content_length or 0)

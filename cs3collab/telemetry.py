@@ -60,7 +60,7 @@ METRICS = (
 OUTCOMES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "cs3collab_updates_total": frozenset({"accepted", "known", "refused", "quarantined"}),
-        "cs3collab_saves_total": frozenset({"saved", "unchanged", "conflict", "locked", "failed"}),
+        "cs3collab_saves_total": frozenset({"saved", "unchanged", "merged", "locked", "failed"}),
     }
 )
 """The words the ``outcome`` label may take."""

@@ -42,7 +42,7 @@ def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: by
     if not after["cells"] and any(cell["source"] for cell in before["cells"]):
         raise NotANotebook(_EMPTIED)
     result = merge_notebooks(before, ours, after)
-    revise_to(doc, result.notebook)
+    revise_to(doc, result.notebook, live=ours, busy=result.changed)
     return [_note(conflict) for conflict in result.conflicts]
 
 
