@@ -97,20 +97,26 @@ async def update_share(session: Session, share: Share, role: Role, *, expires_at
     """Gives a share another role and, unless it is ``...``, another end; `update_ocm_share` for one with another site."""
     if share.ocm:
         return await update_ocm_share(session, share, role, expires_at=expires_at)
-    permissions = sharing.permissions(role, is_dir=await _is_dir(session, share.resource_id))
-    changed = local_types.Share(
-        id=local_types.ShareId(opaque_id=share.id), permissions=local_types.SharePermissions(permissions=permissions)
-    )
+    changed = local_types.Share(id=local_types.ShareId(opaque_id=share.id))
     # a change of the end alone leaves permissions that are no role of ours as they are
-    paths = ["permissions"] if role is not share.role or isinstance(expires_at, EllipsisType) else []
+    if role is not share.role or isinstance(expires_at, EllipsisType):
+        permissions = sharing.permissions(role, is_dir=await _is_dir(session, share.resource_id))
+        changed.permissions.permissions.CopyFrom(permissions)
+        share = await _change(session, share, changed, "permissions")
     if not isinstance(expires_at, EllipsisType):
-        paths.append("expiration")
         if expires_at is not None:
             changed.expiration.CopyFrom(convert.to_timestamp(expires_at))
-    # Reva v2 wants the share and a mask; the older ``field`` form is answered with INTERNAL there
-    request = local.UpdateShareRequest(share=changed, update_mask=FieldMask(paths=paths))
-    ref = Ref.of(share.resource_id)
-    return sharing.from_share((await locks.around_ours(session, ref, lambda: session.call("UpdateShare", request))).share)
+        share = await _change(session, share, changed, "expiration")
+    return share
+
+
+async def _change(session: Session, share: Share, changed: Any, what: str) -> Share:
+    """For Reva v2, which wants share and mask, and for v3, which reads the older ``field`` and cannot take an end away."""
+    request = local.UpdateShareRequest(ref=_local_ref(share.id), share=changed, update_mask=FieldMask(paths=[what]))
+    if changed.HasField(what):
+        getattr(request.field, what).CopyFrom(getattr(changed, what))
+    response = await locks.around_ours(session, Ref.of(share.resource_id), lambda: session.call("UpdateShare", request))
+    return sharing.from_share(response.share)
 
 
 async def remove_share(session: Session, share_id: str) -> None:

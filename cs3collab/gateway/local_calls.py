@@ -186,7 +186,9 @@ def list_shares(local: Local, request: Any) -> Fields:
 
 def update_share(local: Local, request: Any) -> Fields:
     share = _share(local, request.ref.id.opaque_id or request.share.id.opaque_id, own=True)
-    share.permissions.CopyFrom(request.field.permissions if request.HasField("field") else request.share.permissions)
+    change = request.field.WhichOneof("field")
+    if change in ("permissions", "expiration"):
+        getattr(share, change).CopyFrom(getattr(request.field, change))
     local.site.index.run("UPDATE shares SET proto = ? WHERE id = ?", share.SerializeToString(), share.id.opaque_id)
     return {"share": share}
 

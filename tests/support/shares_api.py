@@ -82,8 +82,8 @@ class Api:
         return [share for share in (await self.ok("GET", "received", **query))["received"] if share["name"] == name]
 
     async def accept(self, name: str) -> Any:
-        """Accepts the only pending share of a file name."""
-        (share,) = await self.received(name, state="pending")
+        """Accepts the only pending share of a file name, or the only one where all are accepted at once (Reva v3)."""
+        (share,) = await self.received(name, state="pending") or await self.received(name, state="accepted")
         return await self.ok("PATCH", f"received/{share['id']}", {"state": "accepted"})
 
 

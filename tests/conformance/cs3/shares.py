@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from conformance.cs3.cases import Area
@@ -12,6 +13,7 @@ from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as api
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as files
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+from cs3.types.v1beta1 import types_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 case = Area("shares")
@@ -307,6 +309,22 @@ async def _(w: World) -> str:
     share = await w.share(await w.file(), w.marie, editor=False)
     field = api.UpdateShareRequest.UpdateField(permissions=sharing.SharePermissions(permissions=role(editor=True)))
     return await w.owner.ask("UpdateShare", api.UpdateShareRequest(ref=ref_of(share), field=field))
+
+
+@case("both ways at once, which every line understands", ["OK", True, "OK", True])
+async def _(w: World) -> list[Any]:
+    share = await w.share(await w.file(), w.marie, editor=False)
+    until = types_pb2.Timestamp(seconds=int(time.time()) + 3600)
+    held = sharing.SharePermissions(permissions=role(editor=True))
+    seen: list[Any] = []
+    for what, value in (("permissions", held), ("expiration", until)):
+        changed = sharing.Share(id=share.id, **{what: value})
+        field = api.UpdateShareRequest.UpdateField(**{what: value})
+        request = api.UpdateShareRequest(ref=ref_of(share), share=changed, field=field, update_mask=FieldMask(paths=[what]))
+        answer = await w.owner.ask("UpdateShare", request)
+        now = (await w.owner.ok("GetShare", api.GetShareRequest(ref=ref_of(share)))).share
+        seen += [answer, now.expiration == until if what == "expiration" else now.permissions.permissions.initiate_file_upload]
+    return seen
 
 
 @case(
