@@ -99,6 +99,16 @@ def digest(nb: Notebook) -> str:
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
+def joined(nb: Notebook) -> Notebook:
+    """`nb` with multi-line strings joined, itself if they are: files may have them as lists of lines."""
+    texts = (part for cell in nb["cells"] for part in (cell.get("source"), *map(_text_of, cell.get("outputs", ()))))
+    return plain(v4.to_notebook(_complete(nb))) if any(isinstance(text, list) for text in texts) else nb
+
+
+def _text_of(output: Notebook) -> Any:
+    return output.get("text", output.get("data", {}).get("text/plain"))
+
+
 def plain(value: Any) -> Any:
     """A copy of a JSON tree in plain dicts and lists."""
     if isinstance(value, dict):

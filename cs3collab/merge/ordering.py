@@ -12,25 +12,24 @@ def merge_order(base: Sequence[int], ours: Sequence[int], theirs: Sequence[int],
 
     What both added at the same place comes ours first. What both moved stands where ours has it.
     """
-    kept = [cell for cell in ours if cell not in dropped]
+    base, ours, theirs = ([cell for cell in cells if cell not in dropped] for cells in (base, ours, theirs))
     moved_by_us = _moved(base, ours)
-    moved = (_moved(base, theirs) - moved_by_us) & set(kept)
-    if _common(kept, theirs) == _common(theirs, kept):
-        moved = set()
-    order = [cell for cell in kept if cell not in moved]
+    moved = (_moved(base, theirs) - moved_by_us) & set(ours)
+    moved -= {cell for cell in moved if _is_there(cell, ours, theirs, moved)}
+    order = [cell for cell in ours if cell not in moved]
     known = set(ours) | set(base)
     steady = set(theirs) - moved_by_us
-    place = 0
     done = set(order)
+    last = None
     for cell in theirs:
-        if cell in done:
-            place = order.index(cell) + 1
-        elif cell not in dropped and (cell in moved or cell not in known):
+        if cell not in done and (cell in moved or cell not in known):
+            place = 0 if last is None else order.index(last) + 1
             while place < len(order) and order[place] not in steady:
                 place += 1
             order.insert(place, cell)
             done.add(cell)
-            place += 1
+        if cell in done:
+            last = cell
     return order
 
 
@@ -42,6 +41,14 @@ def _moved(base: Sequence[int], side: Sequence[int]) -> set[int]:
     return set(common) - kept
 
 
-def _common(cells: Sequence[int], others: Sequence[int]) -> list[int]:
+def _is_there(cell: int, ours: Sequence[int], theirs: Sequence[int], moved: Container[int]) -> bool:
+    """Whether ours has it behind or before the same cell as theirs, as it is when the merge was done once."""
+    mine, other = (_neighbours(cell, cells, others, moved) for cells, others in ((ours, theirs), (theirs, ours)))
+    return mine[0] == other[0] or mine[1] == other[1]
+
+
+def _neighbours(cell: int, cells: Sequence[int], others: Sequence[int], moved: Container[int]) -> tuple[int | None, int | None]:
     known = set(others)
-    return [cell for cell in cells if cell in known]
+    row = [each for each in cells if each == cell or (each in known and each not in moved)]
+    at = row.index(cell)
+    return row[at - 1] if at else None, row[at + 1] if at + 1 < len(row) else None

@@ -26,7 +26,7 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """``cell_id`` is the id in the result, or of the cell that is deleted there; empty for the notebook itself.
+    """``cell_id`` is the id in the result, or of the cell deleted there; empty for the notebook, and for cells without one.
 
     ``base``, ``ours`` and ``theirs`` are JSON values: a source, a list of outputs, a cell, a cell type, a notebook, or the
     value at ``path`` in the metadata or attachments; None where there is none.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from nbformat.validator import ValidationError
 
 from cs3collab.merge import notebook
-from cs3collab.merge.alignment import Cell, align, ids, key
+from cs3collab.merge.alignment import Cell
 from cs3collab.merge.cells import is_edited, merge_cell, without_id
+from cs3collab.merge.numbering import number
 from cs3collab.merge.ordering import merge_order
 from cs3collab.merge.records import Conflict, Kind, MergeResult, Notebook
 from cs3collab.merge.values import merge_objects
@@ -18,10 +18,11 @@ __all__ = ["Conflict", "Kind", "MergeResult", "merge_notebooks"]
 
 
 def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeResult:
-    """What `ours` and `theirs` made of `base`, as `notebook.parse` gives them. Cells keep the ids they have in `ours`.
+    """What `ours` and `theirs` made of `base`. Cells keep the ids they have in `ours`.
 
-    None of them is changed. The result is valid if all three are.
+    All are of nbformat 4. None of them is changed. The result is valid if all three are.
     """
+    base, ours, theirs = (notebook.joined(nb) for nb in (base, ours, theirs))
     cells, conflicts, changed = _merge_cells(*_cells(base, ours, theirs))
     cells = cells or (ours["cells"] if not base["cells"] else [])
     metadata, clashes = merge_objects(*(nb.get("metadata", {}) for nb in (base, ours, theirs)))
@@ -48,89 +49,24 @@ def _is_placeholder(cell: Cell) -> bool:
     return {**without_id(cell), "metadata": metadata} == notebook.blank_cell()
 
 
-@dataclass(slots=True)
-class _Numbered:
-    """The cells of three notebooks by number: the same number is the same cell."""
-
-    base: dict[int, Cell]
-    ours: dict[int, Cell]
-    theirs: dict[int, Cell]
-
-
-def _number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> _Numbered:
-    both_added = (ids(ours) & ids(theirs)) - ids(base)
-    to_ours = {j: i for i, j in align(base, ours, both_added).items()}
-    to_theirs = {j: i for i, j in align(base, theirs, both_added).items()}
-    our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
-    added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
-    nothing_known = not base and not ids(theirs)
-    alike = align(theirs, ours) if nothing_known else _added_alike(ours, theirs, to_ours, to_theirs)
-    fresh = len(base) + len(ours)
-    their_numbers = [to_theirs[j] if j in to_theirs else added.get(alike.get(j, -1), fresh + j) for j in range(len(theirs))]
-    return _Numbered(
-        dict(enumerate(base)), dict(zip(our_numbers, ours, strict=True)), dict(zip(their_numbers, theirs, strict=True))
-    )
-
-
-def _added_alike(
-    ours: Sequence[Cell], theirs: Sequence[Cell], to_ours: dict[int, int], to_theirs: dict[int, int]
-) -> dict[int, int]:
-    """Index in theirs to index in ours of cells that both added: with the same id, or equal and between the same cells."""
-    left = [j for j in range(len(ours)) if j not in to_ours]
-    by_id = {ours[j]["id"]: j for j in left if "id" in ours[j]}
-    names = notebook.with_cell_ids(list(theirs)) if by_id else list(theirs)
-    alike = {j: by_id[names[j]["id"]] for j in range(len(theirs)) if j not in to_theirs and names[j].get("id") in by_id}
-    places: dict[tuple[object, ...], list[int]] = {}
-    gaps, their_gaps = _gaps(len(ours), to_ours), _gaps(len(theirs), to_theirs)
-    for j in set(left) - set(alike.values()):
-        for end in gaps[j]:
-            places.setdefault((key(ours[j]), end), []).append(j)
-    used = set(alike.values())
-    for j in range(len(theirs)):
-        if j in to_theirs or j in alike:
-            continue
-        found = [i for end in their_gaps[j] for i in places.get((key(theirs[j]), end), ()) if i not in used]
-        if found:
-            alike[j] = min(found)
-            used.add(alike[j])
-    return alike
-
-
-def _gaps(length: int, to_base: dict[int, int]) -> list[tuple[tuple[str, int], tuple[str, int]]]:
-    """For each cell the last known one before it and the first one after it."""
-    before, last = [], -1
-    for at in range(length):
-        last = to_base.get(at, last)
-        before.append(last)
-    after, first = [], -1
-    for at in reversed(range(length)):
-        first = to_base.get(at, first)
-        after.append(first)
-    return [(("after", i), ("before", j)) for i, j in zip(before, reversed(after), strict=True)]
-
-
 def _merge_cells(base: list[Cell], ours: list[Cell], theirs: list[Cell]) -> tuple[list[Cell], list[Conflict], frozenset[str]]:
-    numbered = _number(base, ours, theirs)
+    """The cells, the conflicts in their order, and which of ours are not as in base."""
+    known = number(base, ours, theirs)
     merged: dict[int, Cell] = {}
     conflicts: dict[int, list[Conflict]] = {}
-    for number in {**numbered.ours, **numbered.base, **numbered.theirs}:
-        cell, conflicts[number] = _merged(*(cells.get(number) for cells in (numbered.base, numbered.ours, numbered.theirs)))
+    for at in {**known.ours, **known.base, **known.theirs}:
+        cell, conflicts[at] = _merged(*(cells.get(at) for cells in (known.base, known.ours, known.theirs)))
         if cell is not None:
-            merged[number] = cell
-    dropped = (numbered.base.keys() | numbered.ours.keys() | numbered.theirs.keys()) - merged.keys()
-    order = merge_order(list(numbered.base), list(numbered.ours), list(numbered.theirs), dropped)
+            merged[at] = cell
+    dropped = conflicts.keys() - merged.keys()
+    order = merge_order(list(known.base), list(known.ours), list(known.theirs), dropped)
     our_ids = {cell["id"] for cell in ours if "id" in cell}
     cells = [
-        cell if number in numbered.ours and "id" in cell else _named(cell, numbered.theirs.get(number, {}).get("id"), our_ids)
-        for number, cell in ((number, merged[number]) for number in order)
+        merged[at] if "id" in known.ours.get(at, {}) else _named(merged[at], known.theirs.get(at, {}).get("id"), our_ids)
+        for at in order
     ]
-    changed = (
-        cell["id"]
-        for number, cell in numbered.ours.items()
-        if "id" in cell and not (number in numbered.base and _equal(numbered.base[number], cell))
-    )
-    found = [conflict for number in [*order, *sorted(dropped)] for conflict in conflicts[number]]
-    return cells, found, frozenset(changed)
+    changed = (cell["id"] for at, cell in known.ours.items() if "id" in cell and not _equal(known.base.get(at), cell))
+    return cells, [conflict for at in [*order, *sorted(dropped)] for conflict in conflicts[at]], frozenset(changed)
 
 
 def _merged(base: Cell | None, ours: Cell | None, theirs: Cell | None) -> tuple[Cell | None, list[Conflict]]:
@@ -152,8 +88,8 @@ def _named(cell: Cell, name: str | None, taken: set[str]) -> Cell:
     return cell if name is None or cell.get("id") == name else {**cell, "id": name}
 
 
-def _equal(one: Cell, other: Cell) -> bool:
-    return without_id(one) == without_id(other)
+def _equal(one: Cell | None, other: Cell) -> bool:
+    return one is not None and without_id(one) == without_id(other)
 
 
 def _is_valid(nb: Notebook, parents: Sequence[Notebook]) -> bool:

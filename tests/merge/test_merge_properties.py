@@ -111,16 +111,17 @@ BOOKS = st.lists(cells(), max_size=5, unique_by=lambda cell: cell["id"]).map(boo
 
 @st.composite
 def related(draw: st.DrawFn) -> tuple[Notebook, Notebook, Notebook]:
-    """A notebook and what two made of it. What they write is like nothing else, so that it is known what they did."""
-    base = draw(BOOKS)
-    return base, draw(_edits_of(base, "ours")), draw(_edits_of(base, "theirs"))
+    """A notebook and what two made of it, of whom one moves cells. What they write is like nothing else, so it can be found."""
+    base, mover = draw(BOOKS), draw(st.sampled_from(["ours", "theirs"]))
+    ours, theirs = (draw(_edits_of(base, who, moves=who == mover)) for who in ("ours", "theirs"))
+    return base, ours, theirs
 
 
 @st.composite
-def _edits_of(draw: st.DrawFn, base: Notebook, who: str) -> Notebook:
+def _edits_of(draw: st.DrawFn, base: Notebook, who: str, *, moves: bool) -> Notebook:
     parts = [dict(cell) for cell in base["cells"]]
     for step in range(draw(st.integers(0, 4))):
-        what = draw(st.sampled_from(["source", "swap", "delete", "add", "replace"]))
+        what = draw(st.sampled_from(["source", "delete", "add", "replace"] + ["move"] * moves))
         at = draw(st.integers(0, max(0, len(parts) - 1)))
         if what == "add":
             parts.insert(at, draw(cells()) | {"id": f"{who}-{step}", "source": f"{who} added {step}"})
@@ -130,7 +131,7 @@ def _edits_of(draw: st.DrawFn, base: Notebook, who: str) -> Notebook:
             lines = split_lines(parts[at]["source"])
             written = [line for n in range(len(lines) + 1) for line in draw(_written(lines, n, f"{who} {step}"))]
             parts[at] = {**parts[at], "source": "\n".join(written)}
-        elif what == "swap":
+        elif what == "move":
             parts.insert(draw(st.integers(0, len(parts) - 1)), parts.pop(at))
         elif what == "delete":
             del parts[at]

@@ -272,6 +272,17 @@ def test_without_a_base_cells_are_found_again_all_the_same() -> None:
     assert result.conflicts == []
 
 
+def test_notebooks_as_files_have_them() -> None:
+    def lines(nb: dict[str, Any]) -> dict[str, Any]:
+        split = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in nb["cells"]]
+        return {**nb, "cells": split}
+
+    ours, theirs = book(edited(A, source="x\ny"), B, C), book(A, B, edited(C, source="z\nz"))
+    assert merge_notebooks(lines(BASE), lines(ours), theirs) == merge_notebooks(BASE, ours, theirs)
+    ran = edited(A, outputs=[{**stream("1\n2\n"), "text": ["1\n", "2\n"]}])
+    assert merge_notebooks(book(A), book(ran), book(edited(A, outputs=[stream("1\n2\n")]))).conflicts == []
+
+
 def test_what_is_no_notebook_together_is_not_merged() -> None:
     ours = book(markdown("a", "a = 1", metadata={"collapsed": "a code cell wants a boolean here"}), C)
     theirs = book(code("a", "a = 1"), edited(C, source="c = 4"))

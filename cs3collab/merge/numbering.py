@@ -1,0 +1,70 @@
+"""Which cell is which in three notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cs3collab.merge import notebook
+from cs3collab.merge.alignment import Cell, align, ids, key
+
+
+@dataclass(slots=True)
+class Numbered:
+    """The cells of three notebooks by number: the same number is the same cell."""
+
+    base: dict[int, Cell]
+    ours: dict[int, Cell]
+    theirs: dict[int, Cell]
+
+
+def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> Numbered:
+    both_added = (ids(ours) & ids(theirs)) - ids(base)
+    to_ours = {j: i for i, j in align(base, ours, both_added).items()}
+    to_theirs = {j: i for i, j in align(base, theirs, both_added).items()}
+    our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
+    added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
+    nothing_known = not base and not ids(theirs)
+    alike = align(theirs, ours) if nothing_known else _added_alike(ours, theirs, to_ours, to_theirs)
+    fresh = len(base) + len(ours)
+    their_numbers = [to_theirs[j] if j in to_theirs else added.get(alike.get(j, -1), fresh + j) for j in range(len(theirs))]
+    return Numbered(
+        dict(enumerate(base)), dict(zip(our_numbers, ours, strict=True)), dict(zip(their_numbers, theirs, strict=True))
+    )
+
+
+def _added_alike(
+    ours: Sequence[Cell], theirs: Sequence[Cell], to_ours: dict[int, int], to_theirs: dict[int, int]
+) -> dict[int, int]:
+    """Index in theirs to index in ours of cells that both added: with the same id, or equal and between the same cells."""
+    left = [j for j in range(len(ours)) if j not in to_ours]
+    by_id = {ours[j]["id"]: j for j in left if "id" in ours[j]}
+    names = notebook.with_cell_ids(list(theirs)) if by_id else list(theirs)
+    alike = {j: by_id[names[j]["id"]] for j in range(len(theirs)) if j not in to_theirs and names[j].get("id") in by_id}
+    places: dict[tuple[object, ...], list[int]] = {}
+    gaps, their_gaps = _gaps(len(ours), to_ours), _gaps(len(theirs), to_theirs)
+    for j in set(left) - set(alike.values()):
+        for end in gaps[j]:
+            places.setdefault((key(ours[j]), end), []).append(j)
+    used = set(alike.values())
+    for j in range(len(theirs)):
+        if j in to_theirs or j in alike:
+            continue
+        found = [i for end in their_gaps[j] for i in places.get((key(theirs[j]), end), ()) if i not in used]
+        if found:
+            alike[j] = min(found)
+            used.add(alike[j])
+    return alike
+
+
+def _gaps(length: int, to_base: dict[int, int]) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """For each cell the last known one before it and the first one after it."""
+    before, last = [], -1
+    for at in range(length):
+        last = to_base.get(at, last)
+        before.append(last)
+    after, first = [], -1
+    for at in reversed(range(length)):
+        first = to_base.get(at, first)
+        after.append(first)
+    return [(("after", i), ("before", j)) for i, j in zip(before, reversed(after), strict=True)]
