@@ -16,7 +16,7 @@ from cs3collab.types import MergedIn
 
 
 class Version(msgspec.Struct, forbid_unknown_fields=True):
-    """A request's body: the text of another version of the file, or the name of a file beside it that holds one.
+    """A request's body: the text of another version of the file, or the path (of the contents API) of a file that holds one.
 
     ``base`` is the text that it was made from, if that is known.
     """
@@ -34,8 +34,6 @@ def parse_version(body: bytes) -> Version:
         raise InvalidInput(f"the request cannot be read: {error}", hint='send {"content": "..."} or {"copy": "..."}') from error
     if (version.content is None) == (not version.copy):
         raise InvalidInput("either content or copy must be given", hint='send {"content": "..."} or {"copy": "..."}')
-    if "/" in version.copy:
-        raise InvalidInput("a copy is a file beside the document", hint="give its name alone")
     return version
 
 
@@ -48,23 +46,28 @@ class MergeHandler(HistoryHandler):
         """`MergedIn` as JSON, when it is durable."""
         try:
             version = parse_version(self.request.body)
-            theirs = await self._beside(path, version.copy) if version.content is None else version.content.encode()
+            theirs = await self._read(version.copy) if version.content is None else version.content.encode()
         except CollabError as error:
             raise http_error(error) from error
         base = None if version.base is None else version.base.encode()
 
         async def work(room: Room, seat: Seat) -> MergedIn:
-            return await room.merge(seat, theirs, base, version.copy)
+            return await room.merge(seat, theirs, base, _beside(path, version.copy))
 
         self.finish_with(msgspec.json.encode(await self._asked(path, work)), "application/json")
 
     async def get(self, path: str) -> None:
         raise web.HTTPError(405)
 
-    async def _beside(self, path: str, name: str) -> bytes:
-        folder, slash, _ = path.rpartition("/")
-        spot = await self._live.settings.places.spot(f"{folder}{slash}{name}")
+    async def _read(self, path: str) -> bytes:
+        spot = await self._live.settings.places.spot(path)
         return await spot.files.read(spot.ref, max_bytes=self._live.limits.document_bytes)
+
+
+def _beside(path: str, copy: str) -> str:
+    """The name of the copy if it is in the folder of the document, where all who edit it can look."""
+    folder, _, name = copy.strip("/").rpartition("/")
+    return name if folder == path.strip("/").rpartition("/")[0] else ""
 
 
 def routes(live: Live) -> list[tuple[Any, ...]]:

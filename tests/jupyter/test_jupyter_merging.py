@@ -1,0 +1,102 @@
+"""Merging over REST at a real Jupyter server: with the document in its own process, and with it at a relay."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pycrdt import Map
+from support.notebooks import notebook, source_of
+from support.relays import FAST, relay_of
+from support.sites import jupyter_server, share_local
+
+from cs3collab import client
+from cs3collab.errors import InvalidInput
+from cs3collab.jupyter.merging import Version, parse_version
+from cs3collab.types import Role
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+URL = "api/cs3collab/merge/n.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        (b'{"content": "x"}', Version("x")),
+        (b'{"content": "", "base": "y"}', Version("", "y")),
+        (b'{"copy": "a/b.ipynb"}', Version(copy="a/b.ipynb")),
+        (b"{}", None),
+        (b'{"content": "x", "copy": "y"}', None),
+        (b'{"content": 3}', None),
+        (b'{"contents": "x"}', None),
+        (b"nonsense", None),
+        (b"\xff", None),
+    ],
+)
+def test_what_can_be_asked_for(body, version):
+    if version is None:
+        with pytest.raises(InvalidInput):
+            parse_version(body)
+    else:
+        assert parse_version(body) == version
+
+
+@pytest.fixture(params=["in its own process", "at a relay"])
+async def server(home, tmp_path, request):
+    await home.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
+    if request.param == "at a relay":
+        async with (
+            relay_of(home, tmp_path / "relay", limits=FAST) as relay,
+            jupyter_server(home, "einstein", app="jupyter_server", relay=relay.url) as running,
+        ):
+            yield running
+    else:
+        async with jupyter_server(home, "einstein", app="jupyter_server") as running:
+            yield running
+
+
+async def test_another_version_comes_in_and_conflicts_are_kept_and_noted(home, server):
+    async with client.open(server.url, "n.ipynb", token=server.token) as doc:
+        text = doc.shared.ycells[0]["source"]
+        text += "  # ours"
+        await doc.durable()
+        base, theirs = notebook("x = 1", "y = 2"), notebook("x = 1  # theirs", "y = 2\nz = 3")
+        status, answer = await server.request("POST", URL, {"content": theirs.decode(), "base": base.decode()})
+        assert (status, answer["conflicts"]) == (200, 1)
+        await doc.until(lambda nb: source_of(nb, 1) == "y = 2\nz = 3")
+        assert source_of(doc.shared, 0) == "x = 1  # ours"
+        await doc.until(lambda nb: len(nb.ydoc.get("conflicts", type=Map)) == 1)
+        (note,) = doc.ydoc.get("conflicts", type=Map).to_py().values()
+        assert (note["theirs"], note["copy"], note["cell"]) == ("x = 1  # theirs", answer["copy"], "cell-0")
+        assert json.loads(await home.read("einstein", answer["copy"])) == json.loads(theirs)
+        assert "Albert Einstein" in note["who"]
+
+
+async def test_a_copy_that_another_program_kept_is_merged_and_stays(home, server):
+    copy = "n-einstein.2026-11-20_04_12_38-conflict.ipynb"
+    await home.put("einstein", copy, notebook("x = 1\nfrom the copy", "y = 2"))
+    async with client.open(server.url, "n.ipynb", token=server.token) as doc:
+        status, answer = await server.request("POST", URL, {"copy": copy})
+        assert (status, answer["conflicts"], answer["copy"]) == (200, 0, "")
+        await doc.until(lambda nb: source_of(nb, 0) == "x = 1\nfrom the copy")
+    assert await home.read("einstein", copy)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"), [({"content": "no notebook"}, 422), ({"copy": "missing.ipynb"}, 404), ({}, 400), ({"copy": "/"}, 400)]
+)
+async def test_what_cannot_be_merged_is_refused_in_words(server, body, expected):
+    status, answer = await server.request("POST", URL, body)
+    assert status == expected
+    assert answer["message"]
+    status, _ = await server.request("GET", URL)
+    assert status == 405
+
+
+async def test_viewers_are_refused(home):
+    await home.put("einstein", "n.ipynb", notebook("x = 1"))
+    await share_local(home, "einstein", "marie", "n.ipynb", Role.VIEWER)
+    async with jupyter_server(home, "marie", app="jupyter_server") as server:
+        content = notebook("x = 2").decode()
+        status, answer = await server.request("POST", "api/cs3collab/merge/Shares/n.ipynb", {"content": content})
+        assert status == 403, answer
