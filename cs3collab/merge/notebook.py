@@ -182,7 +182,7 @@ def _read_json(text: str) -> Notebook:
         raise NotANotebook("this file is plain text, not a notebook", hint="open it as a text file")
     try:
         tree = json.loads(text, parse_int=_integer)
-        if "\\ud" in text or "\\uD" in text:
+        if "\\u" in text and ("\\ud" in text or "\\uD" in text):  # one search of what is large is enough
             json.dumps(tree, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise NotANotebook(

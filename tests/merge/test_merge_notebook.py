@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs3collab.errors import NotANotebook
@@ -84,6 +84,7 @@ def test_refused_with_a_reason_and_a_hint(content: bytes, message: str, hint: st
     assert "\n" not in caught.value.message
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.text(max_size=200).map(str.encode)

@@ -32,7 +32,7 @@ def in_base_order(cells: list[int]) -> list[int]:
 OURS, THEIRS = side(range(10, 13)), side(range(20, 23))
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(OURS, THEIRS)
 def test_every_cell_is_there_once(ours: list[int], theirs: list[int]) -> None:
     dropped = set(CELLS) - (set(ours) & set(theirs))
@@ -40,7 +40,7 @@ def test_every_cell_is_there_once(ours: list[int], theirs: list[int]) -> None:
     assert sorted(order) == sorted((set(ours) | set(theirs)) - dropped)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(OURS, THEIRS)
 def test_who_did_not_move_cells_gets_the_order_of_the_other(ours: list[int], theirs: list[int]) -> None:
     dropped = set(CELLS) - (set(ours) & set(theirs))
@@ -50,7 +50,7 @@ def test_who_did_not_move_cells_gets_the_order_of_the_other(ours: list[int], the
     assert order == [cell for cell in theirs if cell not in dropped]
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(OURS, THEIRS, st.booleans())
 def test_merged_again_it_is_the_same_unless_both_moved_cells(ours: list[int], theirs: list[int], ours_moved: bool) -> None:
     dropped = set(CELLS) - (set(ours) & set(theirs))
@@ -62,6 +62,7 @@ def test_merged_again_it_is_the_same_unless_both_moved_cells(ours: list[int], th
     assert merge_order(list(CELLS), order, theirs, dropped) == order
 
 
+@settings(deadline=None)
 @given(OURS)
 def test_ours_keeps_its_order_when_theirs_moved_nothing(ours: list[int]) -> None:
     theirs = [*CELLS[:3], 20, *CELLS[3:]]

@@ -113,6 +113,7 @@ def test_text_files_change_where_they_differ() -> None:
     assert document.render()[0] == "null eins zwei vier 🎉".encode()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_any_text_becomes_any_other(old: str, new: str) -> None:
     document = YDocument("file")

@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs3collab.merge.lines import merge_texts
@@ -15,6 +15,7 @@ from cs3collab.merge.sequences import edits, heaviest_rising, matches
 ITEMS = st.lists(st.sampled_from("abcd"), max_size=12)
 
 
+@settings(deadline=None)
 @given(ITEMS, ITEMS)
 def test_edits_lead_from_one_to_the_other(old: list[str], new: list[str]) -> None:
     made, done = [], 0
@@ -25,6 +26,7 @@ def test_edits_lead_from_one_to_the_other(old: list[str], new: list[str]) -> Non
     assert made + old[done:] == new
 
 
+@settings(deadline=None)
 @given(ITEMS, ITEMS)
 def test_matches_are_equal_and_rise(old: list[str], new: list[str]) -> None:
     pairs = matches(old, new)
@@ -33,6 +35,7 @@ def test_matches_are_equal_and_rise(old: list[str], new: list[str]) -> None:
     assert len(matches(old, old)) == len(old)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(7)), st.lists(st.integers(1, 9), min_size=7, max_size=7))
 def test_the_heaviest_rising_subsequence(values: list[int], weights: list[int]) -> None:
     chosen = heaviest_rising(values, weights)

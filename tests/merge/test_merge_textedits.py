@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cs3collab.merge.textedits import TextEdit, text_edits
@@ -38,6 +38,7 @@ def test_the_edits(old: str, new: str, edits: list[tuple[int, int, str]]) -> Non
 TEXT = st.text(alphabet="ab \n(é🎉\r\u2028", max_size=30)
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_they_lead_from_one_to_the_other(old: str, new: str) -> None:
     edits = text_edits(old, new)
