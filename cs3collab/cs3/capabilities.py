@@ -11,15 +11,16 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from cs3collab.cs3 import locks, shares, transfer
 from cs3collab.cs3.files import Files
+from cs3collab.cs3.session import Session
 from cs3collab.cs3.transfer import Upload
 from cs3collab.errors import CollabError, LockHeld, NotAuthorized, Unsupported
-from cs3collab.types import Capabilities, Etag, Lock, Ref, Written
+from cs3collab.types import Capabilities, Etag, Lock, NotLatest, Ref, Written
 
 log = logging.getLogger(__name__)
 PREFIX: Final = ".cs3collab-probe-"
@@ -227,3 +228,48 @@ class Watch:
             self.found = found
             log.info("the storage of %s: %s", folder, "; ".join(weaknesses(found)) or "nothing is missing")
         return True
+
+
+class Noticed:
+    """What saves show of a storage that nobody tries, because there is no account to try with. ``found`` is the latest."""
+
+    def __init__(self) -> None:
+        self.found = Capabilities()
+        self._again_at = float("-inf")
+
+    @property
+    def curious(self) -> bool:
+        """Is it time to look?"""
+        return time.monotonic() >= self._again_at
+
+    def saved(self, before: int, after: int) -> None:
+        """A save that was to leave no version was made: there were so many versions before and after."""
+        self._again_at = time.monotonic() + AGAIN_S
+        quiet = after <= before
+        # none left may mean that the storage keeps none, or that it heeds what it was asked
+        found = replace(self.found, quiet=quiet, versions=self.found.versions if quiet else True)
+        if found != self.found:
+            self.found = found
+            log.info("the storage, as saves show it: %s", "; ".join(weaknesses(found)) or "nothing is missing")
+
+
+class NoticingFiles(Files):
+    """`Files` of whoever may edit; their saves teach `noticed`, at two listings of versions now and then."""
+
+    def __init__(self, session: Session, noticed: Noticed, *, app_name: str = locks.APP_NAME) -> None:
+        super().__init__(session, app_name=app_name)
+        self._noticed = noticed
+
+    async def write(self, ref: Ref, content: bytes, *, keep_version: bool = True, **wanted: Any) -> Written | NotLatest:
+        before = await self._count(ref) if not keep_version and self._noticed.curious else None
+        outcome = await super().write(ref, content, keep_version=keep_version, **wanted)
+        if before is not None and isinstance(outcome, Written) and (after := await self._count(ref)) is not None:
+            self._noticed.saved(before, after)
+        return outcome
+
+    async def _count(self, ref: Ref) -> int | None:
+        """None where it is not said: to receivers of shares (Reva v2), of files that are not there."""
+        try:
+            return len(await self.versions(ref))
+        except CollabError:
+            return None

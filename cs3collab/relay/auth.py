@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cs3collab.cs3 import shares
 from cs3collab.cs3.auth import BearerToken, OCMShareToken, TokenProvider, shared_resource, shared_role
+from cs3collab.cs3.capabilities import Noticed, NoticingFiles
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -53,11 +54,12 @@ class HeldToken:
 
 @dataclass(frozen=True, slots=True)
 class Gatekeeper:
-    """``relays`` maps the domain of another site to the URL of its relay."""
+    """``relays`` maps the domain of another site to the URL of its relay; ``noticed`` learns from saves of the admitted."""
 
     site: SiteId
     gateway: Gateway
     relays: dict[str, str]
+    noticed: Noticed = field(default_factory=Noticed)
 
     async def identify(self, credential: Credential) -> None:
         """Proves a credential before anything is allocated for it. Raises `NotAuthenticated` or `Unavailable`."""
@@ -90,7 +92,7 @@ class Gatekeeper:
             return await self._forward(target, credentials, credential)
         tokens = self._tokens(credentials, credential)
         session = await Session.open(self.gateway, tokens)
-        files = Files(session)
+        files = NoticingFiles(session, self.noticed)
         resource = target.resource_id
         if credential.kind == "ocm":
             resource = shared_resource(await tokens.token())

@@ -33,7 +33,7 @@ from cs3collab.relay.outbound import CLOSE_S, plain_outbound
 from cs3collab.relay.server import Connection
 from cs3collab.rooms.room import Tasks
 from cs3collab.rooms.ysocket import YSocket
-from cs3collab.types import Capabilities, Credential, RoomId, SiteId, Target
+from cs3collab.types import Credential, RoomId, SiteId, Target
 from ystore import BlobStore
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[str]:
                 blobs=blobs,
                 service=service,
                 limits=limits,
-                capabilities=lambda: watch.found if watch is not None else Capabilities(),
+                capabilities=lambda: (watch or gatekeeper.noticed).found,
             )
         )
         runner = web.AppRunner(Relay(node, gatekeeper, limits).app(), access_log=None, shutdown_timeout=5)

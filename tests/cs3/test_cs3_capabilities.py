@@ -13,7 +13,7 @@ from support.sites import Site
 
 from cs3collab.cs3 import capabilities, transfer
 from cs3collab.cs3.blobs import CS3Blobs
-from cs3collab.cs3.capabilities import MEANINGS, Watch, probe, weaknesses
+from cs3collab.cs3.capabilities import MEANINGS, Noticed, NoticingFiles, Watch, probe, weaknesses
 from cs3collab.cs3.files import Files
 from cs3collab.errors import NotAuthorized, StorageUnavailable
 from cs3collab.types import Capabilities, Ref
@@ -110,6 +110,29 @@ async def test_an_operator_reads_what_is_weaker_and_what_changed(
         False,
         "what the storage can do is not known yet: the gateway is away",
     )
+
+
+async def test_what_saves_show_is_looked_at_once(files: Files, running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    noticed = Noticed()
+    noticing = NoticingFiles(files.session, noticed).patient(60)
+    ref = Ref.of((await running.put("einstein", "n.ipynb", b"1")).id)
+    await noticing.write(ref, b"2")
+    assert (noticed.found, noticed.curious) == (Capabilities(), True)
+    await noticing.write(ref, b"3", keep_version=False)
+    assert (noticed.found, noticed.curious) == (Capabilities(quiet=False, versions=True), False)
+
+    async def looked(self: Files, ref: Ref) -> list[object]:
+        raise AssertionError("it is known")
+
+    monkeypatch.setattr(Files, "versions", looked)
+    await noticing.write(ref, b"4", keep_version=False)
+
+
+@pytest.mark.parametrize(("counts", "quiet", "versions"), [((0, 0), True, None), ((3, 4), False, True), ((10, 9), True, None)])
+def test_what_counts_of_versions_mean(counts: tuple[int, int], quiet: bool, versions: bool | None) -> None:
+    noticed = Noticed()
+    noticed.saved(*counts)
+    assert noticed.found == Capabilities(quiet=quiet, versions=versions)
 
 
 NO_LOCKS = replace(V2, locks=False, guards=False, if_match=False, if_absent=False, spaces=False)

@@ -15,7 +15,7 @@ from cs3collab.cs3.gateway import Gateway
 from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated, NotFound, Unavailable, Unsupported
 from cs3collab.relay.auth import VIEWER_REASON, Gatekeeper, path_in_share, role_of
 from cs3collab.rooms.registry import Admission, Forward
-from cs3collab.types import Credential, Etag, FileInfo, ResourceId, Role, SiteId, Target
+from cs3collab.types import Credential, Etag, FileInfo, Ref, ResourceId, Role, SiteId, Target
 
 
 @pytest.fixture
@@ -51,6 +51,20 @@ async def test_storage_says_the_role(sites: tuple[Site, Site], keeper: Gatekeepe
     assert isinstance(admission, Admission)
     assert (admission.role, admission.reason, admission.user.username) == (role, reason, user)
     assert await admission.standing.recheck() == (role, reason)
+
+
+async def test_saves_show_whether_each_leaves_a_version(sites: tuple[Site, Site], keeper: Gatekeeper) -> None:
+    """An editor who received the file as a share is not shown its versions; its owner is."""
+    target = await links.target(sites[0], "einstein", "n.ipynb")
+    ref = Ref.of(target.resource_id)
+    for user, quiet in (("marie", None), ("einstein", False)):
+        admission = await admit(keeper, target, Credential("bearer", await links.token(sites[0], user)))
+        assert isinstance(admission, Admission)
+        for keep_version in (True, False):
+            assert keeper.noticed.found.quiet is None
+            await admission.standing.storage.write(ref, notebook(user), keep_version=keep_version)
+        assert keeper.noticed.found.quiet is quiet
+    assert keeper.noticed.found.versions is True
 
 
 async def test_a_deleted_file_is_still_its_owners_and_nobody_elses(sites: tuple[Site, Site], keeper: Gatekeeper) -> None:
