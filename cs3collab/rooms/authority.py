@@ -46,6 +46,8 @@ class Authority(Room):
 
     keeper: Keeper
     pen: Pen | None = None
+    editing: str = ""
+    """Who edits here, as others were told last."""
 
     def __init__(
         self,

@@ -85,7 +85,9 @@ class Merger:
         conflicts while the file is edited elsewhere (`whom`, in words): that is decided when people here edit again.
         """
         try:
-            merged = await self._document.merge(await self._base_of(theirs.content), theirs.content)
+            # who edits elsewhere looks at the file before each save, and writes no old copy back
+            base = await (self._newest() if whom else self._base_of(theirs.content))
+            merged = await self._document.merge(base, theirs.content)
         except (NotANotebook, Corrupt) as error:
             if not insist:
                 raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT) from error

@@ -28,10 +28,12 @@ OpenStore = Callable[[str], Awaitable[Log]]
 
 
 def _editing(room: Authority) -> str:
-    """Who is here and may write, for people whom the lock keeps out."""
+    """Who is here and may write, or did last, for people whom the lock keeps out."""
     names = sorted({seat.user.label for seat in room.seats.values() if may_edit(seat)})
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more} at {room.status.home}" if names else ""
+    if names:
+        room.editing = f"{', '.join(names[:_NAMED])}{more} at {room.status.home}"
+    return room.editing
 
 
 def store_key(room_id: RoomId) -> str:

@@ -216,6 +216,16 @@ async def test_the_pen_is_offered_when_it_is_free_and_taken_by_who_asks(any_desk
     await a.until_live(["one", "two", "three"])
 
 
+async def test_who_edited_last_is_named_as_long_as_the_lock_is_there(desk: Desk) -> None:
+    desk.limits = replace(LIMITS, lease_grace_s=1e6)
+    await desk.a.open()
+    desk.a.room.leave(desk.a.seat)
+    desk.at += LIMITS.lease_s / 2  # it is refreshed
+    lock = desk.site.lock_of(desk.id)
+    await desk.a.until(lambda: desk.site.lock_of(desk.id) != lock)
+    assert "being edited by Alice Home" in (await desk.b.open()).reason
+
+
 async def test_of_several_who_press_one_gets_it(any_desk: Desk) -> None:
     a, b, c = any_desk.a, any_desk.b, Server(any_desk, "cccc", User("carol-3", "https://a.test", "carol", "Carol"))
     await a.open()
@@ -239,6 +249,25 @@ async def test_who_opens_it_when_it_is_free_edits_at_once(desk: Desk) -> None:
     assert (await a.enter()).role is Role.EDITOR
     await b.until(lambda: not b.seat.offered)
     assert "being edited by Alice Home" in b.seat.reason
+
+
+async def test_a_line_that_others_change_after_us_is_no_conflict(desk: Desk) -> None:
+    """The file has said three things: that theirs is as close to the first as to the last is no reason to doubt."""
+    a, b = desk.a, desk.b
+    await a.open()
+    await a.type("two")
+    await a.until_saved()
+    await edit_cell(a.room, a.seat, 1, "two, more")
+    await a.until_saved()
+    await b.open()
+    a.room.leave(a.seat)
+    await b.until(lambda: b.seat.offered)
+    await b.room.welcome(b.seat)
+    await edit_cell(b.room, b.seat, 1, "two, more, and b")
+    await b.until_saved()
+    await a.enter()
+    await a.until_live(["one", "two, more, and b"])
+    assert a.room.status.problem == ""
 
 
 async def test_whom_storage_lets_read_only_stays_a_viewer(desk: Desk) -> None:
