@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -108,12 +107,13 @@ def _by_similarity(
 ) -> list[tuple[int, int]]:
     left = [at for at in _left(pairs, old) if not is_blank(old[at])]
     new_left = [at for at in _left(pairs.values(), new) if not is_blank(new[at]) and new[at].get("id") not in apart]
+    words, new_words = {i: _words(old[i]["source"]) for i in left}, {j: _words(new[j]["source"]) for j in new_left}
     many = len(left) * len(new_left) > _MAX_COMPARED
     gaps, new_gaps = _gaps(len(old), pairs), _new_gaps(len(new), pairs)
     scored = []
     for i, j in zip(left, new_left, strict=False) if many else product(left, new_left):
         if old[i].get("cell_type") == new[j].get("cell_type"):
-            similar, contained = similarity(old[i]["source"], new[j]["source"])
+            similar, contained = _similarity(words[i], new_words[j])
             here = similar >= _SIMILAR_AND_BETWEEN_THE_SAME or contained >= _CONTAINED_AND_BETWEEN_THE_SAME
             if similar >= _SIMILAR or (here and gaps[i] == new_gaps[j]):
                 scored.append((-similar, abs(i - j), i, j))
@@ -139,18 +139,16 @@ def _new_gaps(length: int, pairs: dict[int, int]) -> list[int]:
     return gaps
 
 
-def similarity(one: str, other: str) -> tuple[float, float]:
+def _similarity(words: Counter[str], others: Counter[str]) -> tuple[float, float]:
     """From 0 to 1: which share of the words of both, and of the words of the shorter, two texts have in common.
 
     In any order, and long words count more.
     """
-    counts, other_counts = _words(one), _words(other)
-    common = sum(_weight(word) * min(count, other_counts[word]) for word, count in counts.items())
-    sizes = [sum(_weight(word) * count for word, count in words.items()) for words in (counts, other_counts)]
+    common = sum(_weight(word) * min(count, others[word]) for word, count in words.items())
+    sizes = [sum(_weight(word) * count for word, count in each.items()) for each in (words, others)]
     return (2 * common / sum(sizes), common / min(sizes)) if all(sizes) else (0.0, 0.0)
 
 
-@lru_cache(maxsize=256)
 def _words(text: str) -> Counter[str]:
     return Counter(_TOKEN.findall(text[: 8 * _MAX_TOKENS])[:_MAX_TOKENS])
 
