@@ -19,6 +19,7 @@ from benchmarks import (
     keystrokes,
     memory,
     merge,
+    merge_live,
     notebooks,
     opening,
     results,
@@ -92,6 +93,10 @@ async def _merge(ground: Ground, quick: bool) -> list[Row]:
     return await merge.measure(console, cases=50 if quick else 500, rounds=3 if quick else 15)
 
 
+async def _merge_live(ground: Ground, quick: bool) -> list[Row]:
+    return await merge_live.measure(rounds=3 if quick else 15)
+
+
 async def _two(ground: Ground, quick: bool) -> list[Row]:
     seconds, rounds = (2.0, 1) if quick else (4.0, 5)
     rows = []
@@ -138,6 +143,7 @@ BENCHMARKS = {
     "turns": Benchmark("how long a Jupyter server's event loop is held up while large files move", _turns),
     "worker": Benchmark("an edit to the room worker and back, against an echo process", _worker),
     "merge": Benchmark("merging a large notebook, and 500 small ones at random, against nbdime", _merge),
+    "merge-live": Benchmark("what people who type notice while a large notebook is merged", _merge_live),
     "memory": Benchmark("what an open notebook costs while nobody types, against a stock server", _memory),
     "two": Benchmark("a keystroke through two Jupyter servers and two relays, against one stock server", _two),
     "ten": Benchmark("ten people in one notebook, five at each site, against ten at one stock server", _ten),

@@ -29,12 +29,12 @@ async def measure(number: int) -> list[Row]:
     content = notebooks.small()
     ours, floor = [], []
     async with WorkerPool() as pool:
-        document = pool.document("notebook", _no_history)
+        document = pool.document("notebook", no_history)
         start = await document.seed(content)
         local: Doc[Any] = Doc()
         local.apply_update(start)
         async with _Echo() as echo:
-            for update in _edits(start, number):
+            for update in edits(start, number):
                 began = time.perf_counter()
                 await document.apply(update)
                 between = time.perf_counter()
@@ -47,11 +47,11 @@ async def measure(number: int) -> list[Row]:
     return [Row("edit through the room worker, p50 (ms)", statistics.median(ours), statistics.median(floor), peer, 2.0)]
 
 
-async def _no_history() -> list[bytes]:
+async def no_history() -> list[bytes]:
     return []
 
 
-def _edits(start: bytes, number: int) -> list[bytes]:
+def edits(start: bytes, number: int) -> list[bytes]:
     doc: Doc[Any] = Doc()
     doc.apply_update(start)
     source: Text = doc.get("cells", type=Array)[0]["source"]
