@@ -1,0 +1,81 @@
+"""Merges in a real worker: computed in a fork of it, while the document goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from pycrdt import Doc, Map
+from support.kept_room import notebook_file, sources
+
+from cs3collab.errors import Corrupt, NotANotebook
+from cs3collab.rooms.worker import WorkerPool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[WorkerPool]:
+    async with WorkerPool() as pool:
+        yield pool
+
+
+async def nothing() -> list[bytes]:
+    return []
+
+
+async def test_a_merge_and_its_notes_survive_the_death_of_the_worker(pool: WorkerPool) -> None:
+    history: list[bytes] = []
+
+    async def logged() -> list[bytes]:
+        return history
+
+    document = pool.document("notebook", logged)
+    history.append(await document.seed(notebook_file("ours", "two")))
+    merged = await document.merge(notebook_file("one", "two"), notebook_file("theirs", "two", "more"))
+    assert sources((await document.render()).content) == ["ours", "two"]
+    await document.apply(merged.update)
+    notes = [{**note, "copy": "", "at": 0.0, "who": ""} for note in json.loads(merged.conflicts)]
+    assert await document.note_conflicts(json.dumps(notes))
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGKILL)
+    assert sources((await document.render()).content) == ["ours", "two", "more"]
+    copy: Doc[object] = Doc()
+    copy.apply_update(await document.diff(b""))
+    assert [note["theirs"] for note in copy.get("conflicts", type=Map).to_py().values()] == ["theirs"]
+    await document.close()
+
+
+async def test_without_a_base_and_of_texts(pool: WorkerPool) -> None:
+    document = pool.document("file", nothing)
+    await document.seed(b"a\nours\n")
+    merged = await document.merge(None, b"a\ntheirs\nours\n")
+    await document.apply(merged.update)
+    assert ((await document.render()).content, merged.conflicts) == (b"a\ntheirs\nours\n", "")
+    with pytest.raises(Corrupt):
+        await document.merge(b"a\n", b"\xff")
+    await document.close()
+
+
+async def test_what_is_no_notebook_says_why(pool: WorkerPool) -> None:
+    document = pool.document("notebook", nothing)
+    await document.seed(notebook_file("one"))
+    with pytest.raises(NotANotebook, match="emptied"):
+        await document.merge(notebook_file("one"), b"")
+    with pytest.raises(NotANotebook, match="plain text"):
+        await document.merge(notebook_file("one"), b"text")
+    await document.close()
+
+
+async def test_versions_are_compared_and_known_by_their_digest(pool: WorkerPool) -> None:
+    document = pool.document("notebook", nothing)
+    await document.seed(notebook_file("one"))
+    assert await document.differences([notebook_file("one"), notebook_file("two")], notebook_file("two")) == [(1, 1), (0, 0)]
+    rendered = await document.render()
+    assert await document.digest(notebook_file("one")) == await document.digest(rendered.content) == rendered.digest
+    assert (await document.digest(b"text")).startswith("not a notebook")
+    await document.close()
