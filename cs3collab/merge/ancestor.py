@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 
 from cs3collab.merge.notebook import Notebook
 
+_TELLING = 4
+"""Characters that a line needs to be known again as a part of a longer one."""
+_FEW = 200
+"""More lines than that are not looked at one by one."""
 RESTORED_S = 120.0
 """Who puts back a version older than this, in seconds, as it was, means it; a younger one was still on its way."""
 
 
 class Difference(NamedTuple):
-    """How many lines and outputs of the one are not in the other."""
+    """How many lines and outputs of the one are not in the other. A line that was only added to is not gone."""
 
     lacks: int
     adds: int
@@ -24,8 +28,34 @@ class Difference(NamedTuple):
 def differences(kind: str, bases: Sequence[bytes], theirs: bytes) -> list[Difference]:
     """What `theirs` lacks of each of `bases`, and has beyond. `kind` is ``notebook`` or ``file``."""
     after = _parts(kind, theirs)
-    told = [_parts(kind, base) for base in bases]
-    return [Difference((before - after).total(), (after - before).total()) for before in told]
+    return [_difference(_parts(kind, base), after) for base in bases]
+
+
+def _difference(before: Counter[Any], after: Counter[Any]) -> Difference:
+    gone, new = _anywhere(before) - _anywhere(after), _anywhere(after) - _anywhere(before)
+    grown = _grown([part for part in before if part[1:] in gone], [part for part in after if part[1:] in new])
+    return Difference(max(0, gone.total() - grown), new.total())
+
+
+def _anywhere(parts: Counter[Any]) -> Counter[Any]:
+    """Whichever cell they stand in, for what is moved is not lost."""
+    counted: Counter[Any] = Counter()
+    for (_, *part), count in parts.items():
+        counted[tuple(part)] += count
+    return counted
+
+
+def _grown(gone: list[Any], new: list[Any]) -> int:
+    """How many lines go on in the same cell with something before or after them. Each is the continuation of one."""
+    if len(gone) > _FEW or len(new) > _FEW:
+        return 0
+    count = 0
+    for cell, kind, line in gone:
+        longer = next((part for part in new if part[:2] == (cell, kind) and line in part[2]), None)
+        if longer is not None and len(line.strip()) >= _TELLING:
+            new.remove(longer)
+            count += 1
+    return count
 
 
 def choose(found: Sequence[Difference], ages_s: Sequence[float]) -> int:
@@ -57,9 +87,9 @@ def common_lines(ours: str, theirs: str) -> str:
 
 
 def _parts(kind: str, content: bytes) -> Counter[Any]:
-    """Lines, of a notebook those of its sources, and its outputs: wherever they stand, for what is moved is not lost."""
+    """Lines, of a notebook those of its sources, and its outputs, as (cell, kind, text)."""
     if kind != "notebook":
-        return Counter(content.splitlines())
+        return Counter(("", "", line) for line in content.splitlines())
     try:
         cells = json.loads(content)["cells"]
         return Counter(part for cell in cells for part in _of_cell(cell))
@@ -68,8 +98,8 @@ def _parts(kind: str, content: bytes) -> Counter[Any]:
 
 
 def _of_cell(cell: dict[str, Any]) -> Iterator[Any]:
-    source = cell.get("source", "")
+    source, where = cell.get("source", ""), str(cell.get("id", ""))
     for line in ("".join(source) if isinstance(source, list) else source).splitlines():
-        yield cell.get("cell_type"), line
+        yield where, cell.get("cell_type"), line
     if outputs := cell.get("outputs"):
-        yield json.dumps(outputs, sort_keys=True)
+        yield where, "outputs", json.dumps(outputs, sort_keys=True)

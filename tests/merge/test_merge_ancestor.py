@@ -43,5 +43,16 @@ def test_what_is_no_notebook_lacks_everything(broken: bytes) -> None:
     assert differences("notebook", [notebook_file("a", "b")], broken) == [(2, 0)]
 
 
+def test_a_line_that_goes_on_is_not_gone() -> None:
+    newest, oldest = notebook_file("a", "first = 1"), notebook_file("a")
+    theirs = notebook_file("a", "first = 1  # and more")
+    assert differences("notebook", [newest, oldest], theirs) == [(0, 1), (0, 1)]
+    assert choose(differences("notebook", [newest, oldest], theirs), [0, 5]) == 0
+    elsewhere = notebook_file("a, and first = 1 too")
+    assert differences("notebook", [newest], elsewhere) == [(2, 1)]
+    assert differences("file", [b"some line\n", b"x\n"], b"some line x\n") == [(0, 1), (1, 1)]
+    assert differences("file", [b"some line\nsome line\n"], b"some line x\n") == [(1, 1)]
+
+
 def test_texts_differ_in_lines() -> None:
     assert differences("file", [b"a\nb\n", b"b\nc\n"], b"b\na\n") == [(0, 0), (1, 1)]

@@ -449,3 +449,19 @@ async def test_the_lease_stays_while_an_editor_is_here_and_goes_with_the_last(de
     a.room.leave(again)
     await a.until(lambda: desk.site.lock_of(desk.id) is None)
     assert desk.site.writes == []
+
+
+async def test_who_comes_back_when_it_is_free_finds_no_conflict_with_a_line_that_others_went_on_with(desk: Desk) -> None:
+    a = desk.a
+    await a.open()
+    await a.type("two")
+    await a.until_saved()
+    await edit_cell(a.room, a.seat, 1, "two, more")
+    await a.until_saved()
+    a.room.leave(a.seat)
+    book = desk.site.content(desk.id)
+    desk.site.overwrite(desk.id, book.replace(b"two, more", b"two, more, and b"))
+    await a.enter()
+    await a.until_live(["one", "two, more, and b"])
+    assert a.room.status.problem == ""
+    assert desk.copies == []
