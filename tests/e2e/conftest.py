@@ -70,6 +70,11 @@ async def scene(playing: Scene, request: pytest.FixtureRequest) -> AsyncIterator
         await expect(page.dialogs, f"a dialog before the {page.lab.person.role}").to_have_count(0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First the test that opens without editing; last those after which the status tells what somebody else wrote."""
+    items.sort(key=lambda item: item.path.name == "test_e2e_conflicts.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
