@@ -97,7 +97,7 @@ async def test_one_compares_and_takes_theirs_for_everybody(scene: Scene) -> None
             await expect(marker(shown)).to_contain_text("Changed by Lise Meitner too")
             await expect(count(person)).to_have_text("1 conflict")
             await expect(news(person)).to_have_count(1)
-        await expect(scene.owner.status).to_contain_text("Saved")
+        await scene.owner.save()
         await scene.owner.screenshot("conflict")
         assert (await scene.world.stored())[1] == etag, "a note is no part of the file"
 
@@ -238,6 +238,8 @@ async def test_lines_of_a_text_file(scene: Scene) -> None:
         await expect(above).to_have_count(0)
         await doc.until(lambda _: len(doc.ydoc.get("conflicts", type=Map)) == 0)
     await close_comparison(owner)
+    await owner.page.locator(".jp-FileEditor .cm-content").click()
+    await owner.page.keyboard.press("Control+s")
     await expect(owner.tab).not_to_contain_class("jp-mod-dirty")
     await owner.tab.locator(".lm-TabBar-tabCloseIcon").click()
 
