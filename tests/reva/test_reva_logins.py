@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from cs3.auth.applications.v1beta1 import applications_api_pb2
 from cs3.auth.provider.v1beta1 import resources_pb2 as roles
 from cs3.types.v1beta1 import types_pb2
-from support.reva import RevaSite
+from support.issuer import issuer
+from support.reva import RevaSite, reva_site
 from support.sites import share_ocm
 
 from cs3collab.cs3 import shares
-from cs3collab.cs3.auth import AppPasswordToken, BasicToken, MachineToken, OCMShareToken, ServiceAccountToken
+from cs3collab.cs3.auth import (
+    AppPasswordToken,
+    BasicToken,
+    ExchangedToken,
+    FileToken,
+    MachineToken,
+    OCMShareToken,
+    ServiceAccountToken,
+)
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
@@ -52,6 +62,23 @@ async def test_by_an_application_password(here: RevaSite, gateway: Gateway) -> N
     answer = await (await here.session("marie")).call("GenerateAppPassword", request)
     user = (await Session.open(gateway, AppPasswordToken(gateway, "marie", answer.app_password.password))).user
     assert user.opaque_id == here.opaque_id("marie")
+
+
+async def test_by_a_token_of_an_identity_provider(kind: str, tmp_path: Path) -> None:
+    """From a file that somebody renews, as people do who log in to a hub with OpenID Connect."""
+    async with issuer() as provider, reva_site(kind, tmp_path, issuer=provider.url) as here, Gateway(here.address) as gateway:
+        person = here.opaque_id("marie"), "marie", f"https://{here.name}"
+        file = tmp_path / "token"
+        for life_s in (300, 600):
+            file.write_text(provider.token(*person, life_s=life_s))
+            session = await Session.open(gateway, ExchangedToken(gateway, FileToken(file)))
+            assert (session.user.opaque_id, session.user.username) == (here.opaque_id("marie"), "marie")
+            files = Files(session)
+            ref = Ref(f"{await files.home()}/by-token.txt")
+            assert isinstance(await files.write(ref, b"hers"), Written)
+        file.write_text("made up")
+        with pytest.raises(NotAuthenticated):
+            await Session.open(gateway, ExchangedToken(gateway, FileToken(file)))
 
 
 async def test_as_a_service_account(here: RevaSite, gateway: Gateway) -> None:

@@ -226,8 +226,9 @@ async def _running(
 
 
 def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[str], settings: dict[str, Any]) -> list[Plan]:
-    free = iter(free_ports(len(names) * len(revad.ports)))
-    ports = [{port: next(free) for port in revad.ports} for _ in names]
+    wanted = [*revad.ports, *(["bearer"] if settings.get("issuer") else [])]
+    free = iter(free_ports(len(names) * len(wanted)))
+    ports = [{port: next(free) for port in wanted} for _ in names]
     plans = [
         Plan(
             domain=domain,
@@ -251,7 +252,7 @@ def _plans(revad: Revad, tmp_path: Path, names: Sequence[str], users: Sequence[s
 
 
 def _account(user: str, domain: str, revad: Revad) -> config.Account:
-    opaque_id = user if revad.bare else f"{user}-id"  # v3 lists received shares by user name, and makes them by id
+    opaque_id = user if revad.bare else ""  # v3 lists received shares by user name, and makes them by id
     return config.account(user, NAMES.get(user, user.title()), f"{user}-secret", domain, GROUPS.get(user, ()), opaque_id)
 
 

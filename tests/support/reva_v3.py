@@ -29,6 +29,9 @@ def v3(plan: Plan) -> dict[str, Table]:
         "app": ("appauth", {"gateway_addr": grpc}),
     }
     ways = {"basic": "grpc", "machine": "machine", "ocmshares": "outgoing", "publicshares": "public", "appauth": "app"}
+    if plan.issuer:
+        logins["bearer"] = ("oidc", {"issuer": plan.issuer, "gatewaysvc": grpc})
+        ways["bearer"] = "bearer"
     rules = {rule: {"address": plan.at(name or "grpc")} for name, (path, mount, _) in stores.items() for rule in (path, mount)}
     rules |= {rule: {"address": plan.at("public")} for rule in ("/public", "public")}
     services: Table = {
