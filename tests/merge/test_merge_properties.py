@@ -84,7 +84,7 @@ def test_texts_merged_again_stay(three: tuple[str, str, str]) -> None:
     if not merged.conflicts:
         assert again == merged.text
     assert max(Counter(split_lines(again)).values(), default=1) == 1
-    assert set(split_lines(merged.text)) <= set(split_lines(again))
+    assert set(split_lines(merged.text)) - set(split_lines(base)) <= set(split_lines(again))
 
 
 STREAM = st.sampled_from(["1\n", "2\n"]).map(lambda text: {"output_type": "stream", "name": "stdout", "text": text})
@@ -256,7 +256,7 @@ def test_nbdime_asks_more_often_and_leaves_markers() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_many_more_random_merges() -> None:
-    for case in merge_cases.cases(5000, seed=1):
+    for case in merge_cases.cases(2500, seed=1):
         verdict = merge_judge.ours(case)
         assert not verdict.wrong, case.name
         again = merge_notebooks(case.base, merge_notebooks(case.base, case.ours, case.theirs).notebook, case.theirs)
