@@ -10,7 +10,7 @@ from pycrdt import Doc, TransactionEvent
 
 from cs3collab.errors import NotFound
 from cs3collab.jupyter.live import Live
-from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.rooms.room import Room, Seat, Tasks, Wants
 from cs3collab.types import RoomId, RoomStatus, Target
 
 
@@ -52,7 +52,7 @@ class Documents:
 
     async def _fork(self, target: Target) -> YBaseDoc:
         document = LiveDocument(target.type)
-        room, seat = await self._live.join(target, lambda room: document, edits=False)
+        room, seat = await self._live.join(target, lambda room: document, Wants.ANSWER)
         try:
             snapshot = await room.sync(document, b"")
         finally:

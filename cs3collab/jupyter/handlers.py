@@ -22,7 +22,7 @@ from cs3collab.jupyter.contents import CS3ContentsManager
 from cs3collab.jupyter.live import Live, not_here
 from cs3collab.jupyter.transient import TransientRoom
 from cs3collab.relay.outbound import Outbound, plain_outbound
-from cs3collab.rooms.room import Room, Tasks
+from cs3collab.rooms.room import Room, Tasks, Wants
 from cs3collab.rooms.ysocket import YSocket
 from cs3collab.types import RoomId, RoomStatus, Target
 
@@ -56,7 +56,10 @@ def check_contents(contents_manager: Any) -> CS3ContentsManager:
 
 
 class SessionHandler(APIHandler):
-    """Lets the user into a file's room for a moment, to say its id and lineage, or why not with an HTTP status."""
+    """Lets the user into a file's room for a moment, to say its id and lineage, or why not with an HTTP status.
+
+    A browser asks when a document is opened, and not when its websocket comes back.
+    """
 
     auth_resource = "contents"
 
@@ -69,7 +72,7 @@ class SessionHandler(APIHandler):
         body = self.get_json_body() or {}
         try:
             target = await target_of(self.contents_manager, path, str(body.get("format", "")), str(body.get("type", "")))
-            room, seat = await self.live.join(target, lambda room: Nobody(), edits=False)
+            room, seat = await self.live.join(target, lambda room: Nobody(), Wants.PEN)
             room.leave(seat)
         except CollabError as error:
             telemetry.REJECTED.labels(error.kind).inc()

@@ -18,7 +18,7 @@ from cs3collab import telemetry
 from cs3collab.errors import CollabError, DeadlineExceeded, InvalidInput
 from cs3collab.jupyter.handlers import Nobody, target_of
 from cs3collab.jupyter.live import Live
-from cs3collab.rooms.room import Room, Seat
+from cs3collab.rooms.room import Room, Seat, Wants
 
 R = TypeVar("R")
 MAX_BODY_BYTES = 10_000
@@ -106,7 +106,8 @@ class HistoryHandler(APIHandler):
         notebook = path.endswith(".ipynb")
         type = self.get_query_argument("type", "notebook" if notebook else "file")
         target = await target_of(self.contents_manager, path, "json" if type == "notebook" else "text", type)
-        room, seat = await self._live.join(target, lambda room: Nobody(), edits=self.request.method == "POST")
+        wants = Wants.PEN if self.request.method == "POST" else Wants.ANSWER
+        room, seat = await self._live.join(target, lambda room: Nobody(), wants)
         try:
             return await work(room, seat)
         finally:

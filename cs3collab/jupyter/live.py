@@ -22,7 +22,7 @@ from cs3collab.relay.auth import Gatekeeper, forward_share
 from cs3collab.relay.node import Node, open_node
 from cs3collab.rooms.ports import Outlet
 from cs3collab.rooms.registry import Admission, Credentials, Forward
-from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.rooms.room import Room, Seat, Tasks, Wants
 from cs3collab.types import Credential, Ref, RoomId, SiteId, Target
 from ystore import BlobStore
 
@@ -41,10 +41,10 @@ class Live:
         self._opening: asyncio.Task[Node] | None = None
         self._targets = Targets(Path(settings.store_dir) / "shares.json")
 
-    async def join(self, target: Target, outlet_for: Callable[[Room], Outlet], *, edits: bool = True) -> tuple[Room, Seat]:
+    async def join(self, target: Target, outlet_for: Callable[[Room], Outlet], wants: Wants = Wants.SEAT) -> tuple[Room, Seat]:
         """As `Registry.join`."""
         node = await self._node()
-        room, seat = await node.registry.join(target, self._credentials, outlet_for, edits=edits)
+        room, seat = await node.registry.join(target, self._credentials, outlet_for, wants)
         if target.share_id:
             await self._targets.put(str(room.id), target)
         return room, seat

@@ -14,7 +14,7 @@ from cs3collab.errors import CollabError, LockHeld, NotAuthorized, StorageUnavai
 from cs3collab.jupyter.handlers import Nobody, target_of
 from cs3collab.jupyter.live import Live
 from cs3collab.rooms.authority import Standing, may_edit
-from cs3collab.rooms.room import Seat
+from cs3collab.rooms.room import Seat, Wants
 from cs3collab.types import Role
 
 
@@ -33,7 +33,7 @@ class PenHandler(APIHandler):
         type = self.get_query_argument("type", "notebook" if path.endswith(".ipynb") else "file")
         try:
             target = await target_of(self.contents_manager, path, "json" if type == "notebook" else "text", type)
-            room, seat = await self._live.join(target, lambda room: Nobody())
+            room, seat = await self._live.join(target, lambda room: Nobody(), Wants.PEN)
             try:
                 check(seat)
             finally:

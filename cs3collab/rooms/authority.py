@@ -15,7 +15,7 @@ from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
 from cs3collab.rooms.pen import Pen
 from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
-from cs3collab.rooms.room import Room, SaveResult, Seat
+from cs3collab.rooms.room import Room, SaveResult, Seat, Wants
 from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, SiteId, Version
 from ystore.errors import StoreError
 
@@ -92,10 +92,12 @@ class Authority(Room):
         seat.role, seat.reason, seat.offered = self._allowed(seat)
         return super().sit(seat)
 
-    async def welcome(self, seat: Seat) -> None:
-        if self.pen is not None and may_edit(seat):
+    async def welcome(self, seat: Seat, wants: Wants) -> None:
+        if self.pen is None or not may_edit(seat) or wants is Wants.ANSWER:
+            return
+        self.keeper.stay()
+        if wants is Wants.PEN or not self.pen.stand.following:
             await self.pen.take(seat.backing.storage)
-            self.keeper.stay()
 
     def set_role(self, seat: Seat, role: Role, reason: str) -> None:
         seat.backing.right = role, reason

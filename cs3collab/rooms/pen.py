@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 TAKE_S = 10.0
 """How long somebody who opens a file waits for the storage to say whose it is."""
 _TRIES = 2
+_MOMENT = 3
+"""Looks at the lock for which a room without editors goes on to follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Pen:
         self._wake = asyncio.Event()
         self.stand = HERE
         self._taking = False
+        self._wanted_at = time.monotonic()
         self.changed: Callable[[], None] = lambda: None
         self.catch_up: Callable[[], Awaitable[None]] = _nothing
 
@@ -128,7 +132,7 @@ class Pen:
         blocker = lease.blocker if lease.phase is Phase.BLOCKED else None
         whom = edited_by(blocker, lease.refusal(), self._authority_id) if blocker else ""
         may_write = lease.valid() or (tried and blocker is not None)
-        now = stand(self.stand, blocker, whom, may_write=may_write, wanted=self._wanted())
+        now = stand(self.stand, blocker, whom, may_write=may_write, wanted=self._wanted_lately())
         if now != self.stand:
             self.stand = now
             self.changed()
@@ -150,6 +154,13 @@ class Pen:
             if self._missing() and (storage := self._storage()) is not None:
                 await self.take(storage)
                 await asyncio.sleep(min(1.0, self._look_s))  # a storage that refuses is not asked all the time
+
+    def _wanted_lately(self) -> bool:
+        """Browsers come back after a moment."""
+        now = time.monotonic()
+        if self._wanted():
+            self._wanted_at = now
+        return now < self._wanted_at + _MOMENT * self._look_s
 
     def _missing(self) -> bool:
         lease = self._lease

@@ -16,7 +16,7 @@ from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.ports import Outlet
 from cs3collab.rooms.replica import Channel, Replica, Rescue, Upstream, nowhere
-from cs3collab.rooms.room import Room, Seat, Tasks
+from cs3collab.rooms.room import Room, Seat, Tasks, Wants
 from cs3collab.types import Credential, FileInfo, Lineage, Role, RoomId, RoomStatus, SiteId, Target, User
 
 log = logging.getLogger(__name__)
@@ -120,9 +120,9 @@ class Registry:
         self._closed = False
 
     async def join(
-        self, target: Target, credentials: Credentials, outlet_for: Callable[[Room], Outlet], *, edits: bool = True
+        self, target: Target, credentials: Credentials, outlet_for: Callable[[Room], Outlet], wants: Wants = Wants.SEAT
     ) -> tuple[Room, Seat]:
-        """Lets a user in; not ``edits``: only to ask something, so that nobody else is kept from editing.
+        """Lets a user in.
 
         Raises `NotAuthenticated`, `NotAuthorized`, `NotFound`, `Unavailable`, `NotANotebook`, …
         """
@@ -132,12 +132,11 @@ class Registry:
         async with self._room(str(admitted.room_id), lambda: self._open_authority(admitted)) as room:
             seat = Seat(admitted.user, admitted.role, outlet_for(room), admitted.standing, admitted.reason)
             room.sit(seat)
-            if edits:
-                try:
-                    await room.welcome(seat)
-                except BaseException:
-                    room.leave(seat)
-                    raise
+            try:
+                await room.welcome(seat, wants)
+            except BaseException:
+                room.leave(seat)
+                raise
             return room, seat
 
     async def _join_replica(self, forward: Forward, outlet_for: Callable[[Room], Outlet]) -> tuple[Room, Seat]:

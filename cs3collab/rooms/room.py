@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -39,6 +40,14 @@ class Seat:
     number: int = field(default_factory=lambda: next(_seat_numbers))
     last_edit: int = 0
     offered: bool = False
+
+
+class Wants(enum.Enum):
+    """What somebody comes into a room for. Without a relay only one server's people edit a file (`cs3collab.rooms.pen`)."""
+
+    ANSWER = "to ask something"
+    SEAT = "to be in the document, perhaps again: to edit it unless others do, or did until now"
+    PEN = "to edit it now, if nobody else does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +260,8 @@ class Room(ABC):
     def left(self, seat: Seat) -> None:
         """A seat is gone: let go of what stood behind it."""
 
-    async def welcome(self, seat: Seat) -> None:  # noqa: B027 - a hook, not an obligation
-        """Called after somebody sat down who wants to edit, before they hear anything."""
+    async def welcome(self, seat: Seat, wants: Wants) -> None:  # noqa: B027 - a hook, not an obligation
+        """Called after somebody sat down, before they hear anything."""
 
     async def renewed(self, seat: Seat) -> None:  # noqa: B027 - a hook, not an obligation
         """Called after the credential behind a seat was replaced."""

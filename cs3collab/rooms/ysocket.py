@@ -21,6 +21,7 @@ SYNC, AWARENESS, RAW = 0, 1, 2
 STEP1, STEP2, UPDATE = 0, 1, 2
 RETRY_S = 1.0
 STATUS_EVERY_S = 0.1
+QUIET_S = 10.0
 
 
 def sync_message(kind: int, payload: bytes) -> bytes:
@@ -51,6 +52,7 @@ class YSocket:
         self._carrying: set[asyncio.Task[None]] = set()
         self._problem = ""
         self._status_due: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
         self.room: Room
         self.seat: Seat
 
@@ -79,6 +81,7 @@ class YSocket:
             self._receive_sync(body)
         elif kind == AWARENESS:
             self.room.awareness(self.seat, body_of(message))
+            self._say_something()
         elif kind == RAW and self._raw:
             self._receive_raw(Reader(body))
 
@@ -135,6 +138,11 @@ class YSocket:
     def _carried(self, task: asyncio.Task[None]) -> None:
         self._carrying.discard(task)
         self._status_soon()
+
+    def _say_something(self) -> None:
+        """y-websocket takes a server for gone that has said nothing for 30 s, and shows itself every 15 s."""
+        if asyncio.get_running_loop().time() > self._told_at + QUIET_S:
+            self._status_soon()
 
     def _receive_raw(self, reader: Reader) -> None:
         what = reader.var_bytes()
@@ -200,6 +208,7 @@ class YSocket:
 
     def _tell_status(self) -> None:
         self._status_due = None
+        self._told_at = asyncio.get_running_loop().time()
         status = self.room.status
         self._send(
             raw_message(

@@ -15,7 +15,7 @@ from cs3collab.limits import Limits
 from cs3collab.locks.foreign import CS3API4LAB_KEY
 from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.pen import HERE, Stand, edited_by, stand, takes_pen
-from cs3collab.rooms.room import Seat
+from cs3collab.rooms.room import Seat, Wants
 from cs3collab.types import Lock, Role, User
 
 OURS = Lock("cs3collab:other:7", "cs3collab", editing="Bob Away (bob) at a.test")
@@ -103,12 +103,12 @@ class Server:
         self.seat = await self.enter(role)
         return self.seat
 
-    async def enter(self, role: Role = Role.EDITOR, reason: str = "") -> Seat:
+    async def enter(self, role: Role = Role.EDITOR, reason: str = "", wants: Wants = Wants.PEN) -> Seat:
         async def recheck() -> tuple[Role, str]:
             return role, reason
 
         seat = self.room.sit(Seat(self.user, role, Listener(), Standing(self.storage, recheck), reason))
-        await self.room.welcome(seat)
+        await self.room.welcome(seat, wants)
         self.room.live(seat.outlet)
         return seat
 
@@ -205,7 +205,7 @@ async def test_the_pen_is_offered_when_it_is_free_and_taken_by_who_asks(any_desk
     assert b.seat.reason == "this file is no longer edited by Alice Home (alice) at a.test"
     with pytest.raises(NotAuthorized):
         await b.type("not yet")
-    await b.room.welcome(b.seat)
+    await b.room.welcome(b.seat, Wants.PEN)
     assert (b.seat.role, b.seat.reason, b.seat.offered) == (Role.EDITOR, "", False)
     await b.type("three")
     await b.until_saved()
@@ -233,7 +233,7 @@ async def test_of_several_who_press_one_gets_it(any_desk: Desk) -> None:
     await c.open()
     a.room.leave(a.seat)
     await b.until(lambda: b.seat.offered and c.seat.offered)
-    await asyncio.gather(b.room.welcome(b.seat), c.room.welcome(c.seat))
+    await asyncio.gather(b.room.welcome(b.seat, Wants.PEN), c.room.welcome(c.seat, Wants.PEN))
     await b.until(lambda: not b.seat.offered and not c.seat.offered)
     assert sorted([b.seat.role, c.seat.role]) == [Role.VIEWER, Role.EDITOR]
     loser, winner = sorted((b, c), key=lambda server: server.seat.role)
@@ -262,12 +262,34 @@ async def test_a_line_that_others_change_after_us_is_no_conflict(desk: Desk) -> 
     await b.open()
     a.room.leave(a.seat)
     await b.until(lambda: b.seat.offered)
-    await b.room.welcome(b.seat)
+    await b.room.welcome(b.seat, Wants.PEN)
     await edit_cell(b.room, b.seat, 1, "two, more, and b")
     await b.until_saved()
     await a.enter()
     await a.until_live(["one", "two, more, and b"])
     assert a.room.status.problem == ""
+
+
+async def test_a_browser_that_only_comes_back_is_offered_the_pen(desk: Desk) -> None:
+    a, b = desk.a, desk.b
+    await a.open()
+    await b.open()
+    b.room.leave(b.seat)
+    b.seat = await b.enter(wants=Wants.SEAT)
+    assert b.seat.role is Role.VIEWER
+    a.room.leave(a.seat)
+    await b.until(lambda: b.seat.offered)
+    b.room.leave(b.seat)
+    b.seat = await b.enter(wants=Wants.SEAT)
+    assert (b.seat.role, b.seat.offered) == (Role.VIEWER, True)
+
+
+async def test_who_only_asks_something_leaves_the_pen_to_others(desk: Desk) -> None:
+    await desk.a.open()
+    desk.a.room.leave(desk.a.seat)
+    await desk.a.until(lambda: desk.site.lock_of(desk.id) is None)
+    seat = await desk.a.enter(wants=Wants.ANSWER)
+    assert (seat.role, desk.site.lock_of(desk.id)) == (Role.EDITOR, None)
 
 
 async def test_whom_storage_lets_read_only_stays_a_viewer(desk: Desk) -> None:
@@ -278,9 +300,9 @@ async def test_whom_storage_lets_read_only_stays_a_viewer(desk: Desk) -> None:
     a.room.leave(a.seat)
     await b.until(lambda: b.seat.offered)
     assert (reader.offered, reader.reason) == (False, "your share says Viewer")
-    await b.room.welcome(reader)
+    await b.room.welcome(reader, Wants.PEN)
     assert b.seat.role is Role.VIEWER
-    await b.room.welcome(b.seat)
+    await b.room.welcome(b.seat, Wants.PEN)
     assert (b.seat.role, reader.role, reader.reason) == (Role.EDITOR, Role.VIEWER, "your share says Viewer")
     b.room.set_role(b.seat, Role.VIEWER, "no more")
     assert b.seat.reason == "no more"
@@ -342,7 +364,7 @@ async def test_unsaved_edits_of_a_follower_are_merged_when_it_gets_the_pen_again
     desk.site.steal_lock(desk.id, None)
     await a.until(lambda: a.seat.offered)
     assert desk.file == ["one, by them"]
-    await a.room.welcome(a.seat)
+    await a.room.welcome(a.seat, Wants.PEN)
     await a.room.save(a.seat)
     assert desk.file == ["one, by them", "unsaved"]
     assert a.room.status.problem == ""
@@ -363,7 +385,7 @@ async def test_what_conflicts_with_unsaved_edits_is_decided_by_who_has_the_pen(d
     assert desk.copies == []
     desk.site.steal_lock(desk.id, None)
     await a.until(lambda: a.seat.offered)
-    await a.room.welcome(a.seat)
+    await a.room.welcome(a.seat, Wants.PEN)
     await a.room.save(a.seat)
     assert desk.file == ["one, by me"]
     assert len(desk.copies) == 1
@@ -402,7 +424,7 @@ async def test_of_a_killed_holder_others_get_the_pen_when_its_lock_has_ended(des
     await b.open()
     desk.at += LIMITS.lease_s + 1
     await b.until(lambda: b.seat.offered)
-    await b.room.welcome(b.seat)
+    await b.room.welcome(b.seat, Wants.PEN)
     assert b.seat.role is Role.EDITOR
     await b.type("three")
     await b.until_saved()
