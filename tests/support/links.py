@@ -43,7 +43,7 @@ from cs3collab.types import Credential, RoomId, SiteId, Target
 
 WAIT_S = 45.0
 LIMITS = {"idle_save_s": 0.1, "busy_save_s": 0.5, "recheck_s": 1000.0, "anti_entropy_s": 1000.0, "room_linger_s": 1000.0}
-LIMITS |= {"attach_timeout_s": 50.0, "request_timeout_s": 50.0}  # a busy machine is not what is tested
+LIMITS |= {"versioned_save_s": 0.5, "attach_timeout_s": 50.0, "request_timeout_s": 50.0}  # a busy machine is not what is tested
 """What is periodic does not help a test."""
 M = TypeVar("M")
 

@@ -16,7 +16,7 @@ from support.sites import SiteBase
 
 from cs3collab.relay.config import AccountConfig, GatewayConfig, RelayConfig, StoreConfig, dump
 
-FAST = {"idle_save_s": 0.2, "busy_save_s": 1.0, "recheck_s": 0.5, "anti_entropy_s": 1000}
+FAST = {"idle_save_s": 0.2, "busy_save_s": 1.0, "versioned_save_s": 1.0, "recheck_s": 0.5, "anti_entropy_s": 1000}
 """A test need not wait for what people hardly notice, and the periodic comparison must not heal what was lost."""
 START_S = 30.0
 STOP_S = 15.0
