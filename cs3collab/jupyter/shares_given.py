@@ -78,7 +78,7 @@ class GivenShares:
         everything: list[Given] = [share for shares_of_kind in found.values() for share in shares_of_kind]
         mine = [share for share in everything if rid is not None or _is_of(share, session.user)]
         some, truncated = bounded(mine, limit, lambda share: share.ctime)
-        return Shares(await self._described(some), truncated, missing)
+        return Shares(await self._described(some), truncated=truncated, missing=missing)
 
     async def get(self, id: str) -> Share:
         """Raises `NotFound`."""

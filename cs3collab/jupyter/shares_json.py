@@ -53,49 +53,44 @@ class Link(Struct, frozen=True):
     password_protected: bool
 
 
-class Share(Struct, frozen=True):
-    """A share that was given. ``path`` is null where the file is not there any more, or not within the user's reach.
-
-    ``replaces`` is the id it had before it was changed, where changing means making another (other sites): null otherwise.
-    """
+class _Share(Struct, frozen=True, kw_only=True):
+    """What is told of every share."""
 
     id: str
     kind: Kind
     path: str | None
     name: str
     type: FileType | None
-    file_id: str
-    grantee: Person | None
-    link: Link | None
     role: AnyRole
     expiration: float | None
     created: float | None
     updated: float | None
     creator: Person
     owner: Person
+
+
+class Share(_Share, frozen=True, kw_only=True):
+    """A share that was given. ``path`` is null where the file is not there any more, or not within the user's reach.
+
+    ``replaces`` is the id it had before it was changed, where changing means making another (other sites): null otherwise.
+    """
+
+    file_id: str
+    grantee: Person | None
+    link: Link | None
     replaces: str | None = None
 
 
-class Received(Struct, frozen=True):
+class Received(_Share, frozen=True, kw_only=True):
     """A share that was got. ``path`` is where to open it, null until it is accepted.
 
     ``available`` is false for one that leads nowhere any more, null where nobody could tell in time.
     """
 
-    id: str
     kind: Literal["user", "group", "federated"]
-    path: str | None
-    name: str
-    type: FileType | None
     site: str
     state: State
     available: bool | None
-    role: AnyRole
-    expiration: float | None
-    created: float | None
-    updated: float | None
-    creator: Person
-    owner: Person
 
 
 class Missing(Struct, frozen=True):
@@ -106,28 +101,27 @@ class Missing(Struct, frozen=True):
     message: str
 
 
-class Shares(Struct, frozen=True):
+class _List(Struct, frozen=True, kw_only=True):
+    truncated: bool
+    missing: list[Missing]
+
+
+class Shares(_List, frozen=True):
     """Newest first."""
 
     shares: list[Share]
-    truncated: bool
-    missing: list[Missing]
 
 
-class ReceivedShares(Struct, frozen=True):
+class ReceivedShares(_List, frozen=True):
     """Newest first."""
 
     received: list[Received]
-    truncated: bool
-    missing: list[Missing]
 
 
-class People(Struct, frozen=True):
+class People(_List, frozen=True):
     """Best match first."""
 
     people: list[Person]
-    truncated: bool
-    missing: list[Missing]
 
 
 class Invitation(Struct, frozen=True):

@@ -49,7 +49,7 @@ class Directory:
         here = [user for user in found.get("user", []) if not user.federated and not same_user(user, me)]
         everybody = [*map(person, [*here, *known]), *map(group_person, found.get("group", []))]
         best = matching(everybody, query)
-        return People(best[:limit], len(best) > limit, missing)
+        return People(best[:limit], truncated=len(best) > limit, missing=missing)
 
     async def user(self, opaque_id: str, idp: str) -> User:
         """A user of this site to share with. Raises `NotFound`, and `InvalidInput` for this user or one of another site."""

@@ -54,7 +54,7 @@ class GotShares:
         everything: list[Got] = [share for of_kind in found.values() for share in of_kind]
         wanted = [share for share in everything if state in ("", share.state.value)]
         some, truncated = bounded(wanted, limit, lambda share: share.ctime)
-        return ReceivedShares(await self._described(session, some), truncated, missing)
+        return ReceivedShares(await self._described(session, some), truncated=truncated, missing=missing)
 
     async def get(self, id: str) -> Received:
         """Raises `NotFound`."""
