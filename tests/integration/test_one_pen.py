@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +13,23 @@ from typing import Any
 
 import nbformat
 import pytest
+from support.locked_sites import share_patiently
 from support.notebooks import notebook, source_of
-from support.sites import JupyterServer, Site, jupyter_server, share_local, site
+from support.reva import REVADS, site_on
+from support.sites import JupyterServer, SiteBase, jupyter_server
 
 from cs3collab import client
-from cs3collab.types import Role
 
 pytestmark = pytest.mark.timeout(300)
 WAIT_S = 120.0
-OF_EINSTEIN = "this file is being edited by Albert Einstein (einstein) at a.example"
-OF_MARIE = "this file is being edited by Marie Curie (marie) at a.example"
+OF_EINSTEIN = "this file is being edited by Albert Einstein (einstein) at a.test"
+OF_MARIE = "this file is being edited by Marie Curie (marie) at a.test"
+KINDS = ("embedded", *(pytest.param(name, marks=pytest.mark.reva) for name in REVADS if name != "v3"))
 
 
 @dataclass
 class Scene:
-    here: Site
+    here: SiteBase
     einstein: JupyterServer
     marie: JupyterServer
     shared: str
@@ -46,11 +50,11 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     async with contextlib.AsyncExitStack() as stack:
-        here = await stack.enter_async_context(site(tmp_path))
+        here = await stack.enter_async_context(site_on(getattr(request, "param", "embedded"), tmp_path))
         await here.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
-        await share_local(here, "einstein", "marie", "n.ipynb", Role.EDITOR)
+        await share_patiently(here, "n.ipynb")
         starting = (jupyter_server(here, user, app="jupyter_server") for user in ("einstein", "marie"))
         einstein, marie = await asyncio.gather(*map(stack.enter_async_context, starting))
         _, listing = await marie.request("GET", "api/contents/Shares")
@@ -67,6 +71,7 @@ async def follows(document: client.LiveDocument, reason: str) -> None:
     await document.until_status(lambda status: status["role"] == "viewer" and status["reason"] == reason)
 
 
+@pytest.mark.parametrize("scene", KINDS, indirect=True)
 async def test_one_edits_and_the_other_follows_and_takes_the_pen_when_it_is_free(scene: Scene) -> None:
     async with scene.other() as marie:
         async with scene.own() as einstein:
@@ -109,6 +114,35 @@ async def test_a_notebook_that_is_open_as_text_too_is_edited_in_one_of_the_views
         write(first, "\nseen in both")
         assert (await first.save())["status"] == "success"
         await second.until(lambda text: "seen in both" in text.source)
+
+
+@pytest.mark.slow
+async def test_a_holder_that_was_frozen_comes_back_as_a_follower_with_what_it_had_not_saved(scene: Scene) -> None:
+    async with scene.own() as einstein:
+        async with scene.other() as marie:
+            await follows(marie, OF_EINSTEIN)
+            write(einstein, "\nnot saved")
+            await einstein.durable()
+            os.kill(scene.einstein.process.pid, signal.SIGSTOP)
+            try:
+                await marie.until_status(lambda status: status["offered"])
+                assert (await scene.take(scene.marie, scene.shared))[0] == 200
+                await marie.until_status(lambda status: status["role"] == "editor")
+                source = marie.shared.ycells[1]["source"]
+                source += "\nby marie"
+                assert (await marie.save())["status"] == "success"
+            finally:
+                os.kill(scene.einstein.process.pid, signal.SIGCONT)
+            await follows(einstein, OF_MARIE)
+            await einstein.until(lambda nb: source_of(nb, 1) == "y = 2\nby marie")
+            assert source_of(einstein.shared, 0) == "x = 1\nnot saved"
+            assert await scene.stored() == ["x = 1", "y = 2\nby marie"]
+            await einstein.until_status(lambda status: "made here are not in the file" in status["problem"])
+        await einstein.until_status(lambda status: status["offered"])
+        assert (await scene.take(scene.einstein, "n.ipynb"))[0] == 200
+        await einstein.until_status(lambda status: status["role"] == "editor" and status["problem"] == "")
+        assert (await einstein.save())["status"] == "success"
+        assert await scene.stored() == ["x = 1\nnot saved", "y = 2\nby marie"]
 
 
 @pytest.mark.slow

@@ -235,6 +235,16 @@ async def test_a_plain_client_gets_no_messages_of_jupyters(world: World) -> None
     assert {message[0] for message in client.sent} == {SYNC}
 
 
+async def test_a_browser_that_shows_itself_hears_something(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the stock provider connects anew, every half minute."""
+    client = await world.join()
+    await until(lambda: client.socket._status_due is None)
+    monkeypatch.setattr(module, "QUIET_S", 0.0)
+    before = len(client.told("cs3collab"))
+    client.socket.receive(awareness_message(encode_awareness([AwarenessEntry(7, 1, b"{}")])))
+    await until(lambda: len(client.told("cs3collab")) > before)
+
+
 async def test_names_in_awareness_are_the_verified_ones(world: World) -> None:
     one, two = await world.join(), await world.join()
     one.socket.receive(awareness_message(encode_awareness([AwarenessEntry(7, 1, b'{"user":{"name":"Eve"}}')])))
