@@ -216,6 +216,32 @@ async def test_the_pen_is_offered_when_it_is_free_and_taken_by_who_asks(any_desk
     await a.until_live(["one", "two", "three"])
 
 
+async def test_handing_it_over_many_times_leaves_one_document_and_no_copies(desk: Desk) -> None:
+    a, b = desk.a, desk.b
+    await a.open()
+    await b.open()
+    lines = "one"
+    for n in range(8):
+        holder, other = (a, b) if n % 2 == 0 else (b, a)
+        lines += f", line {n}" if n % 3 else f"\nline {n}"
+        await edit_cell(holder.room, holder.seat, 0, lines)
+        await holder.type(f"cell {n}")
+        if n % 4:  # else what is saved last is seen when the pen is taken
+            await holder.until_saved()
+        holder.room.leave(holder.seat)
+        holder.seat = await holder.enter(wants=Wants.SEAT)
+        holder.room.leave(holder.seat)
+        await other.until(lambda other=other: other.seat.offered)  # type: ignore[misc]
+        await other.room.welcome(other.seat, Wants.PEN)
+        holder.seat = await holder.enter()
+        assert (holder.seat.role, other.seat.role) == (Role.VIEWER, Role.EDITOR)
+    expected = [lines, *(f"cell {n}" for n in range(8))]
+    await a.until_live(expected)
+    await b.until_live(expected)
+    await b.until(lambda: desk.file == expected)
+    assert desk.copies == []
+
+
 async def test_who_edited_last_is_named_as_long_as_the_lock_is_there(desk: Desk) -> None:
     desk.limits = replace(LIMITS, lease_grace_s=1e6)
     await desk.a.open()
