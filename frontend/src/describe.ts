@@ -35,8 +35,16 @@ export function describeStop(stop: Stop, trans: Translate): string {
   if (stop.kind === 'refused') {
     return trans.__('Your last edits were not accepted, for you may only read this document now.');
   }
-  return stop.reason === '' || stop.reason === 'unknown_session'
-    ? trans.__('The document was started anew on the server.')
+  if (stop.kind === 'parted') {
+    return stop.failure === null
+      ? trans.__('The document was started anew on the server. What you typed is being brought in…')
+      : trans.__(
+          'The document was started anew on the server, and what you typed could not be brought in (%1).',
+          stop.failure
+        );
+  }
+  return stop.reason === ''
+    ? trans.__('The server closed this copy of the document.')
     : trans.__('The server cannot go on with this copy of the document (%1).', stop.reason);
 }
 

@@ -3,7 +3,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
-import type { DocumentRegistry, DocumentWidget, IDocumentWidget } from '@jupyterlab/docregistry';
+import type { DocumentRegistry, DocumentWidget } from '@jupyterlab/docregistry';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -15,8 +15,9 @@ import { FACTORIES, isDocument } from './documents';
 import { onNewParts, setEditable } from './editable';
 import { Offer } from './offer';
 import { takePen } from './pen';
+import { reopen } from './reopen';
 import type { IRoomState } from './state';
-import { mayEdit } from './state';
+import { isParting, mayEdit } from './state';
 import type { IRoom } from './tokens';
 import { IRoomStatusTracker } from './tokens';
 
@@ -65,7 +66,7 @@ class PreviewMode {
     this._offer.words = offered
       ? this._actions.trans.__('“%1” can be edited now.', this._widget.context.localPath)
       : null;
-    if (state.stopped !== null && !this._asked) {
+    if (state.stopped !== null && !isParting(state) && !this._asked) {
       this._asked = true;
       void this._ask(describeStop(state.stopped, this._actions.trans));
     }
@@ -109,20 +110,6 @@ class PreviewMode {
   private readonly _offer: Offer;
 }
 
-/** Closes every widget of the document, so that its model goes too, and opens it anew. */
-async function openAgain(documents: IDocumentManager, widget: DocumentWidget): Promise<void> {
-  const { context } = widget;
-  const path = context.path;
-  const gone = new Promise<void>(resolve => context.disposed.connect(() => resolve()));
-  let other: IDocumentWidget | undefined = widget;
-  while (other !== undefined) {
-    other.dispose();
-    other = documents.findWidget(path, null);
-  }
-  await gone;
-  documents.openOrReveal(path);
-}
-
 export const preview: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: 'Keeps readers from editing, says why, and offers a copy.',
@@ -158,7 +145,7 @@ export const preview: JupyterFrontEndPlugin<void> = {
         Notification.warning(trans.__('You cannot edit this document now: %1', why), { autoClose: 8000 });
       }
     };
-    const actions: IActions = { trans, copy, edit, reopen: widget => openAgain(documents, widget) };
+    const actions: IActions = { trans, copy, edit, reopen: widget => reopen(app.shell, documents, widget) };
 
     app.commands.addCommand(CREATE_COPY, {
       label: trans.__('Create a Copy in My Home'),

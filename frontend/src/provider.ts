@@ -59,6 +59,10 @@ export const provider: JupyterFrontEndPlugin<IDocumentProviderFactory> = {
         const save = made.save.bind(made);
         made.save = () => room.save(save);
         room.onGap = () => void made.reconnect();
+        made.ready.then(
+          () => room.loaded(),
+          () => undefined
+        );
         loading.add(made.ready, new Promise(resolve => options.model.disposed.connect(resolve)));
         return made;
       }

@@ -4,13 +4,14 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import type { Doc, Transaction } from 'yjs';
 
+import { Basis } from './basis';
 import { isEdit } from './edits';
 import { WriteGuard } from './guard';
 import { rawText } from './raw';
 import type { ISocketListener } from './socket';
 import type { IRoomState, RoomEvent } from './state';
-import { mayEdit, reduce, UNKNOWN } from './state';
-import { parseSaveFailure, parseStatus, rejection } from './status';
+import { isSaved, mayEdit, reduce, UNKNOWN } from './state';
+import { isOtherHistory, parseSaveFailure, parseStatus, rejection } from './status';
 import type { IRoom, IRoomStatusTracker, SharedDocument } from './tokens';
 
 /** A room, fed by its websocket and its Y document. Closes the document to local writes while this person may not edit. */
@@ -20,6 +21,7 @@ export class Room implements IRoom, ISocketListener {
 
   constructor(sharedModel: SharedDocument) {
     this._guard = new WriteGuard(sharedModel);
+    this._basis = new Basis(sharedModel);
     const stateMap = sharedModel.ystate;
     sharedModel.ydoc.on(
       'update',
@@ -39,6 +41,19 @@ export class Room implements IRoom, ISocketListener {
 
   get changed(): ISignal<this, IRoomState> {
     return this._changed;
+  }
+
+  get base(): string | null {
+    return this._basis.text;
+  }
+
+  /** The document is here. */
+  loaded(): void {
+    this._basis.loaded();
+  }
+
+  notBroughtIn(why: string): void {
+    this._feed({ type: 'parted', failure: why });
   }
 
   /** Runs a save of the stock provider, which knows that a save failed, not why. */
@@ -67,8 +82,15 @@ export class Room implements IRoom, ISocketListener {
   }
 
   onClose(code: number, reason: string): boolean {
+    this._basis.closed();
     const why = this._state.status === null ? null : rejection(code, reason);
-    this._feed(why === null ? { type: 'closed' } : { type: 'rejected', reason: why });
+    if (why === null) {
+      this._feed({ type: 'closed' });
+    } else if (isOtherHistory(code, reason)) {
+      this._feed({ type: 'parted', failure: null });
+    } else {
+      this._feed({ type: 'rejected', reason: why });
+    }
     return why !== null;
   }
 
@@ -88,6 +110,7 @@ export class Room implements IRoom, ISocketListener {
     if (next !== this._state) {
       this._state = next;
       this._guard.closed = !mayEdit(next);
+      this._basis.saved = isSaved(next);
       this._changed.emit(next);
     }
   }
@@ -97,6 +120,7 @@ export class Room implements IRoom, ISocketListener {
   /** Whether something was written here that the server need not have accepted. */
   private _stray = false;
   private readonly _guard: WriteGuard;
+  private readonly _basis: Basis;
   private readonly _changed = new Signal<this, IRoomState>(this);
 }
 

@@ -2,8 +2,14 @@
 
 import type { IRoomStatus } from './status';
 
-/** Why this copy of the document no longer follows the room: edits in it were refused, or the server closed it for `reason`. */
-export type Stop = { readonly kind: 'refused' } | { readonly kind: 'closed'; readonly reason: string };
+/** Why this copy of the document no longer follows the room. */
+export type Stop =
+  /** Edits in it were refused. */
+  | { readonly kind: 'refused' }
+  /** The server started the document anew. `failure`: why what is here could not be brought in; null: it has not failed. */
+  | { readonly kind: 'parted'; readonly failure: string | null }
+  /** The server closed it. */
+  | { readonly kind: 'closed'; readonly reason: string };
 
 export interface IRoomState {
   /** The server's last word, null as long as it has said nothing. */
@@ -22,6 +28,7 @@ export type RoomEvent =
   | { readonly type: 'status'; readonly status: IRoomStatus }
   | { readonly type: 'edited' }
   | { readonly type: 'closed' }
+  | { readonly type: 'parted'; readonly failure: string | null }
   | { readonly type: 'rejected'; readonly reason: string };
 
 export const UNKNOWN: IRoomState = {
@@ -35,6 +42,29 @@ export const UNKNOWN: IRoomState = {
 /** Whether edits may be made here. A room of which the server said nothing (a stock server) may be edited. */
 export function mayEdit(state: IRoomState): boolean {
   return state.stopped === null && (state.status === null || state.status.role === 'editor');
+}
+
+/** Whether what is here is being brought into the document that the server started anew. */
+export function isParting(state: IRoomState): boolean {
+  return state.stopped?.kind === 'parted' && state.stopped.failure === null;
+}
+
+/** Whether everything is known to be in the file: what was written here, and what the server has. */
+export function isSaved(state: IRoomState): boolean {
+  const { status, connected, unsent, awaiting } = state;
+  return (
+    status !== null &&
+    connected &&
+    unsent === 0 &&
+    awaiting === null &&
+    status.pending === 0 &&
+    status.savedPosition >= status.position
+  );
+}
+
+function parted(state: IRoomState, failure: string | null): IRoomState {
+  const isAsked = state.stopped !== null && state.stopped.kind !== 'parted';
+  return { ...state, connected: false, stopped: isAsked ? state.stopped : { kind: 'parted', failure } };
 }
 
 function edited(state: IRoomState): IRoomState {
@@ -76,6 +106,8 @@ export function reduce(state: IRoomState, event: RoomEvent): IRoomState {
       return edited(state);
     case 'closed':
       return state.connected ? { ...state, connected: false } : state;
+    case 'parted':
+      return parted(state, event.failure);
     case 'rejected':
       return {
         ...state,

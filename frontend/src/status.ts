@@ -90,6 +90,14 @@ export function parseSaveFailure(json: string): string | null {
 /** Close codes after which connecting again is no use: this copy, this person's access, or the file is out of the question. */
 const REJECTED = new Set([1003, 4403, 4404]);
 
+/** Reasons of that close that are not about the history of the document. */
+const OTHERWISE = new Set(['initialization_error', 'version_mismatch']);
+
+/** Whether the server closed because this copy has another history than the document now. */
+export function isOtherHistory(code: number, reason: string): boolean {
+  return code === 1003 && !OTHERWISE.has(text(parseObject(reason)?.reason));
+}
+
 /**
  * Why the server gave up this copy of the document, or null if connecting again may help.
  *

@@ -12,6 +12,10 @@ export type SharedDocument = YDocument<DocumentChange>;
 export interface IRoom {
   readonly state: IRoomState;
   readonly changed: ISignal<IRoom, IRoomState>;
+  /** The document as the text of its file when all of it was there, null if that is not known. */
+  readonly base: string | null;
+  /** To be called when what is here could not be brought into the document that the server started anew. */
+  notBroughtIn(why: string): void;
 }
 
 /** The rooms that are open, by shared model: a model keeps its identity when its file is renamed. */

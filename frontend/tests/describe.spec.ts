@@ -88,6 +88,8 @@ suite('preview mode', () => {
 
   it('says that edits were refused', () => {
     expect(describeStop({ kind: 'refused' }, ENGLISH)).toContain('not accepted');
-    expect(describeStop({ kind: 'closed', reason: 'unknown_session' }, ENGLISH)).toContain('anew');
+    expect(describeStop({ kind: 'closed', reason: '' }, ENGLISH)).toContain('closed');
+    expect(describeStop({ kind: 'parted', failure: null }, ENGLISH)).toContain('is being brought in');
+    expect(describeStop({ kind: 'parted', failure: 'why' }, ENGLISH)).toContain('not be brought in (why)');
   });
 });

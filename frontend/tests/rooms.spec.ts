@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import * as Y from 'yjs';
 
 import { Room, RoomStatusTracker } from '../src/rooms';
+import { isParting } from '../src/state';
 import { rawMessage, statusMessage } from './data';
 
 const CELLS = [
@@ -156,8 +157,11 @@ describe('a room', () => {
     expect(room.onClose(1003, 'other lineage')).toBe(false);
     room.onMessage(statusMessage({}));
     expect(room.onClose(1003, '{"reason":"unknown_session"}')).toBe(true);
+    expect(isParting(room.state)).toBe(true);
     notebook.getCell(0).setSource('x');
     expect(sources()[0]).toBe('a = 1');
+    room.notBroughtIn('why');
+    expect(room.state.stopped).toEqual({ kind: 'parted', failure: 'why' });
   });
 
   it('guards files too', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { IRoomState, RoomEvent } from '../src/state';
-import { mayEdit, reduce, UNKNOWN } from '../src/state';
+import { isParting, isSaved, mayEdit, reduce, UNKNOWN } from '../src/state';
 import type { IRoomStatus } from '../src/status';
 import { STATUS } from './data';
 
@@ -76,6 +76,40 @@ describe('a rejected copy', () => {
     const state = after(said(), rejected, { type: 'rejected', reason: 'other' });
     expect(state).toMatchObject({ connected: false, stopped: { kind: 'closed', reason: 'why' } });
     expect(mayEdit(state)).toBe(false);
+  });
+});
+
+describe('a copy with another history', () => {
+  const parted = (failure: string | null = null): RoomEvent => ({ type: 'parted', failure });
+
+  it('is brought in, which may fail', () => {
+    const state = after(said(), closed, edited, parted());
+    expect(isParting(state)).toBe(true);
+    expect(mayEdit(state)).toBe(false);
+    const failed = reduce(state, parted('why'));
+    expect(isParting(failed)).toBe(false);
+    expect(failed.stopped).toEqual({ kind: 'parted', failure: 'why' });
+  });
+
+  it.each<[string, RoomEvent[]]>([
+    ['edits in it were refused', [said(), edited, viewer]],
+    ['it was closed for another reason', [said(), rejected]]
+  ])('is not brought in when %s before', (_name, events) => {
+    expect(isParting(after(...events, parted()))).toBe(false);
+  });
+});
+
+describe('all is in the file', () => {
+  it.each<[boolean, string, RoomEvent[]]>([
+    [true, 'the server says so', [said()]],
+    [false, 'it said nothing', []],
+    [false, 'it cannot be reached', [said(), closed]],
+    [false, 'the file is behind', [said({ savedPosition: 6 })]],
+    [false, 'something is on its way', [said({ pending: 1 })]],
+    [false, 'something was just written', [said(), edited]],
+    [false, 'what was written offline need not have come', [said(), closed, edited, said()]]
+  ])('%s, when %s', (expected, _name, events) => {
+    expect(isSaved(after(...events))).toBe(expected);
   });
 });
 

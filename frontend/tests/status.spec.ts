@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseStatus, rejection } from '../src/status';
+import { isOtherHistory, parseStatus, rejection } from '../src/status';
 import { STATUS } from './data';
 
 describe('parseStatus', () => {
@@ -75,5 +75,15 @@ describe('rejection', () => {
     [1003, '', '']
   ])('of %i %s is %j', (code, reason, words) => {
     expect(rejection(code, reason)).toBe(words);
+  });
+
+  it.each([
+    [true, 1003, '{"reason":"unknown_session","reloadable":true}'],
+    [true, 1003, 'the document was started anew at its home site'],
+    [false, 1003, '{"reason":"initialization_error","errorReason":"x"}'],
+    [false, 4403, 'unshared'],
+    [false, 1006, '']
+  ])('is for another history: %s, of %i %s', (expected, code, reason) => {
+    expect(isOtherHistory(code, reason)).toBe(expected);
   });
 });

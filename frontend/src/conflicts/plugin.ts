@@ -13,7 +13,7 @@ import { Desk } from './desk';
 import { ConflictItem } from './item';
 
 const ID = '@cs3collab/frontend:conflicts';
-const COMPARE = 'cs3collab:compare';
+export const COMPARE = 'cs3collab:compare';
 
 export const conflicts: JupyterFrontEndPlugin<void> = {
   id: ID,
