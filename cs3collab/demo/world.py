@@ -20,6 +20,7 @@ from cs3collab.cs3.session import Session
 from cs3collab.demo.gateways import Account, start_gateways
 from cs3collab.demo.processes import DemoProcess, free_ports
 from cs3collab.errors import CollabError
+from cs3collab.limits import DEFAULT
 from cs3collab.relay.config import GatewayConfig, RelayConfig, ServeConfig, StoreConfig, dump
 from cs3collab.types import Ref, Role
 
@@ -142,6 +143,8 @@ async def _relays(
             store=StoreConfig("store"),
             serve=ServeConfig(port=port),
             relays={other: url for other, url in urls.items() if other != domain},
+            # each save leaves a version on storage, which in a demo costs nobody anything
+            limits={"versioned_save_s": DEFAULT.busy_save_s},
         )
         (home / "relay.toml").write_text(dump(config))
         ready = home / "ready"
