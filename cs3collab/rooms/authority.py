@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import count
 
 from cs3collab import telemetry
 from cs3collab.errors import CollabError, NotAuthenticated, NotAuthorized, NotFound, Unavailable, UpdateRejected
@@ -21,6 +22,8 @@ from ystore.errors import StoreError
 
 log = logging.getLogger(__name__)
 _RECHECKS_AT_ONCE = 16
+_READERS_EVERY = 6
+"""Rounds of rechecks in which those who only read are asked for once: there may be hundreds, and they can do no harm."""
 
 
 @dataclass(slots=True)
@@ -305,9 +308,10 @@ class Authority(Room):
             async with turns:
                 await self.recheck(seat)
 
-        while True:
+        for nth in count(1):
             await asyncio.sleep(self.limits.recheck_s)
-            outcomes = await asyncio.gather(*map(in_turn, list(self.seats.values())), return_exceptions=True)
+            due = [seat for seat in self.seats.values() if may_edit(seat) or not nth % _READERS_EVERY]
+            outcomes = await asyncio.gather(*map(in_turn, due), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
                     log.error("asking storage for a person's rights failed", exc_info=outcome)

@@ -235,6 +235,9 @@ class Keeper:
         """Whether others changed the file; it costs one Stat. What cannot be seen now is seen at the next look, or save."""
         info = None if self._busy.locked() else await self._file.look()
         taken = False
+        if self._notice[0] and not (self._failures or self._state.holder) and time.monotonic() > self._notice[1]:
+            self._notice = ("", 0.0)
+            self._say(problem="")
         if info is not None:
             self._lease.seen(info)
         if info is not None and info.etag != self._log.meta.get("base_etag"):

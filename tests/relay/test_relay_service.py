@@ -224,5 +224,5 @@ async def test_a_document_that_two_relays_open_is_not_opened_twice(world: World)
         two.write("second")
         answer = await two.ask("save")
         assert answer["status"] == "failed"
-        assert "locked" in answer["message"]
+        assert "is being edited by Albert Einstein" in answer["message"]
         assert b"first" in await world.site.read("einstein", "n.ipynb")

@@ -54,6 +54,15 @@ async def test_where_both_changed_a_line_ours_stays_and_theirs_is_kept() -> None
         assert (world.file, len(world.copies), len(await world.notes())) == (["one, by us", "more"], 1, 1)
 
 
+async def test_the_notice_of_a_copy_ends_though_nobody_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cs3collab.rooms.keeper.NOTICE_S", 0.1)
+    async with opened(limits=LOOKS) as world:
+        await conflicting(world)
+        await world.save()
+        assert "kept as" in world.problem
+        await world.until(lambda status: not status.problem)
+
+
 async def test_what_did_not_conflict_is_merged_beside_what_did() -> None:
     async with opened() as world:
         await world.edit(0, "one, by us")

@@ -123,19 +123,6 @@ async def test_a_save_is_on_the_storage_under_a_lock_of_the_application(desk: De
     assert await desk.files.get_lock(desk.ref) is None
 
 
-async def test_autosaves_make_no_versions_and_a_person_who_saves_makes_one(desk: Desk) -> None:
-    seat = await desk.open()
-    assert desk.room
-    before = len(await desk.files.versions(desk.ref))
-    for word in ("two", "three"):
-        await type_cell(desk.room, seat, word)
-        await desk.save()
-    assert len(await desk.files.versions(desk.ref)) == before
-    await type_cell(desk.room, seat, "four")
-    await desk.save(keep_version=True)
-    assert len(await desk.files.versions(desk.ref)) == before + 1
-
-
 async def test_the_store_keeps_what_the_file_said_when_it_was_saved_last(desk: Desk) -> None:
     async def base() -> list[str]:
         async def nothing() -> list[bytes]:
