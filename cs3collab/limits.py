@@ -29,8 +29,9 @@ class Limits:
     storage_timeout_s: float = 20.0
     worker_timeout_s: float = 60.0
     recheck_s: float = 5.0
-    """How often the authority asks storage again what an editor may do (a reader: every sixth time); a revoked right ends within
-    twice this.
+    """How often the authority asks storage again what an editor may do; a revoked right ends within twice this.
+
+    Readers are asked for every sixth time.
     """
     idle_save_s: float = 2.0
     busy_save_s: float = 10.0
