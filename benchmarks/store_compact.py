@@ -27,8 +27,7 @@ BEHIND = 64
 
 async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     """One person's edits at an even pace into a document of 500 kB; in turn alone, while one compaction follows another, and
-    beside the least that a compaction can be: a process that starts and does nothing, and as many files made durable. Each figure
-    is the median over rounds.
+    beside the least that a compaction can be: a process that starts and does nothing, and as many files made durable. Medians.
     """
     sys.setswitchinterval(SWITCH_S)
     took: defaultdict[str, list[list[float]]] = defaultdict(list)
