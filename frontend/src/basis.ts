@@ -1,5 +1,8 @@
 /** Remembers what a document said when all of it was in its file: what was written here since is what differs from that. */
 
+import type { Doc, Transaction } from 'yjs';
+
+import { isContent } from './edits';
 import type { SharedDocument } from './tokens';
 
 /** An update comes before the status that counts it. */
@@ -20,10 +23,12 @@ export function fileText(document: SharedDocument): string {
  */
 export class Basis {
   constructor(private readonly _document: SharedDocument) {
-    const touched = (): void => {
-      this._isCurrent = false;
-      this._isCounted = false;
-      this._settle();
+    const touched = (_update: Uint8Array, _origin: unknown, _doc: Doc, transaction: Transaction): void => {
+      if (isContent(transaction, _document.ystate)) {
+        this._isCurrent = false;
+        this._isCounted = false;
+        this._settle();
+      }
     };
     _document.ydoc.on('update', touched);
     _document.disposed.connect(() => {

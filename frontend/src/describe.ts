@@ -39,7 +39,7 @@ export function describeStop(stop: Stop, trans: Translate): string {
     return stop.failure === null
       ? trans.__('The document was started anew on the server. What you typed is being brought in…')
       : trans.__(
-          'The document was started anew on the server, and what you typed could not be brought in (%1).',
+          'The document was started anew on the server, and what you typed could not be brought in: %1.',
           stop.failure
         );
   }

@@ -70,6 +70,14 @@ describe('what was in the file', () => {
     expect(basis.text).toBe(expected);
   });
 
+  it('does not wait for what Jupyter notes beside', () => {
+    basis.loaded();
+    basis.saved = true;
+    file.ystate.set('hash', 'x');
+    basis.closed();
+    expect(basis.text).toBe('saved');
+  });
+
   it('is asked for no more once the document is closed', () => {
     basis.loaded();
     basis.saved = true;

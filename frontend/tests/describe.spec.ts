@@ -90,6 +90,6 @@ suite('preview mode', () => {
     expect(describeStop({ kind: 'refused' }, ENGLISH)).toContain('not accepted');
     expect(describeStop({ kind: 'closed', reason: '' }, ENGLISH)).toContain('closed');
     expect(describeStop({ kind: 'parted', failure: null }, ENGLISH)).toContain('is being brought in');
-    expect(describeStop({ kind: 'parted', failure: 'why' }, ENGLISH)).toContain('not be brought in (why)');
+    expect(describeStop({ kind: 'parted', failure: 'why' }, ENGLISH)).toContain('not be brought in: why.');
   });
 });

@@ -6,7 +6,6 @@ import type { IDocumentManager } from '@jupyterlab/docmanager';
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
 
 import { clock } from '../clock';
-import { COMPARE } from '../conflicts/plugin';
 import type { Translate } from '../describe';
 import type { IMerged } from '../merging';
 import { bringIn } from '../merging';
@@ -92,22 +91,20 @@ export class CopyDesk {
     context.disposed.connect(() => Notification.dismiss(id));
   }
 
-  /** The copy may go, unless people still have to compare with it. */
+  /** The copy may go, unless people still have to compare with it. What conflicts is told where it is shown. */
   private _tell(name: string, merged: IMerged, copy: string): void {
-    const remove = {
-      label: this._trans.__('Delete the copy'),
-      caption: copy,
-      callback: (): void => void this._delete(copy)
-    };
+    const label = this._trans.__('Delete the copy');
+    const remove = { label, caption: copy, callback: (): void => void this._delete(copy) };
+    const isNeeded = merged.conflicts > 0 && merged.copy === split(copy)[1];
     const words = describeMerged(name, merged, this._trans);
+    const options = isNeeded
+      ? { autoClose: 10_000 as const }
+      : { autoClose: false as const, actions: [remove] };
     if (merged.conflicts === 0) {
-      Notification.success(words, { autoClose: false, actions: [remove] });
-      return;
+      Notification.success(words, options);
+    } else {
+      Notification.warning(words, options);
     }
-    const label = this._trans.__('Show');
-    const show = { label, caption: label, callback: (): void => void this._app.commands.execute(COMPARE) };
-    const isNeeded = merged.copy === split(copy)[1];
-    Notification.warning(words, { autoClose: false, actions: isNeeded ? [show] : [show, remove] });
   }
 
   private async _delete(path: string): Promise<void> {

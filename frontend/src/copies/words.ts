@@ -22,8 +22,8 @@ export function describeMerged(name: string, merged: IMerged, trans: Translate):
   return merged.conflicts === 0
     ? trans.__('The copy was merged into “%1”. Nothing of it is missing there.', shortName(name))
     : trans._n(
-        'The copy was merged into “%2”. %1 change could not be: compare both versions, and decide.',
-        'The copy was merged into “%2”. %1 changes could not be: compare both versions, and decide.',
+        'The copy was merged into “%2”, but for %1 change that conflicts.',
+        'The copy was merged into “%2”, but for %1 changes that conflict.',
         merged.conflicts,
         shortName(name)
       );

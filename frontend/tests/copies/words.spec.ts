@@ -19,8 +19,8 @@ describe('the words for copies', () => {
 
   it.each([
     [0, 'Nothing of it is missing there'],
-    [1, '1 change could not be'],
-    [2, '2 changes could not be']
+    [1, 'but for 1 change that conflicts'],
+    [2, 'but for 2 changes that conflict']
   ])('when %i changes conflict', async (conflicts, words) => {
     const { describeMerged } = await import('../../src/copies/words');
     const said = describeMerged('n'.repeat(100), { conflicts, copy: 'c' }, ENGLISH);
