@@ -25,7 +25,6 @@ from cs3collab.types import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
 
-
 LINE = "counts = [3, 14, 15, 92]"
 
 
@@ -190,3 +189,30 @@ async def test_what_may_not_be_brought_in_can_be_kept_as_a_copy(desk: Desk) -> N
     (copy,) = desk.here.folder("marie").glob("*-Copy1.ipynb")
     assert sources(copy.read_text())[-1] == "kept = 1  # typed offline"
     assert desk.stored()[-1] == "kept = 1"
+
+
+@einstein
+async def test_a_text_file_is_brought_in_by_line_and_shown_where_it_was(desk: Desk) -> None:
+    page = desk.page
+    await desk.here.put("einstein", "a.py", b"x = 1\ny = 2\nz = 3\n")
+    file = desk.file.with_name("a.py")
+    await page.page.goto(f"{page.lab.url}/lab/tree/a.py?token={page.lab.token}&reset")
+    lines = page.page.locator(".jp-FileEditor .cm-line")
+    await expect(page.status).to_have_attribute("data-level", "ok")
+    await lines.nth(0).click()
+    await page.page.keyboard.press("End")
+    await page.type("  # saved")
+    await page.save()
+    await desk.away()
+    await lines.nth(2).click()
+    await page.page.keyboard.press("End")
+    await page.type("  # typed offline")
+    file.write_text("x = 10\n" + file.read_text().partition("\n")[2])
+    await desk.back_without_store()
+
+    await expect(desk.toast("What you typed was brought in.")).to_be_visible()
+    await expect(lines).to_have_text(["x = 10", "y = 2", "z = 3  # typed offline", ""])
+    await page.screenshot("rebase-text")
+    await page.type(", and on")
+    await page.save()
+    assert file.read_text() == "x = 10\ny = 2\nz = 3  # typed offline, and on\n"
