@@ -39,7 +39,7 @@ _TAIL: Final = 6000
 
 @dataclass(frozen=True, slots=True)
 class Revad:
-    """One kind of revad. ``driver`` is its storage driver; ``built`` says whether ``make reva`` makes it."""
+    """One kind of revad. ``driver`` is its storage driver; ``built``: ``make reva`` makes it with every Go that it takes."""
 
     name: str
     module: str
@@ -62,11 +62,11 @@ class Revad:
 
 KNOWN: Final = (
     Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", config.V2_PORTS, config.v2, built=True),
-    Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.48.0", "decomposed", config.V2_PORTS, config.v2),
+    Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.47.0", "decomposed", config.V2_PORTS, config.v2),
     Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_v3.V3_PORTS, reva_v3.v3, bare=True),
 )
 REVADS: Final = {revad.name: revad for revad in KNOWN if revad.built or os.access(revad.binary, os.X_OK)}
-"""What is tested: the one that ``make reva`` builds, and those of the others that are here."""
+"""What is tested: the one that ``make reva`` always builds, and those of the others that are here."""
 ANYWHERE: Final = ("embedded", *(pytest.param(name, marks=pytest.mark.reva) for name in REVADS))
 """To parametrise a test with: the kinds that `site_on` and `mesh_on` know."""
 

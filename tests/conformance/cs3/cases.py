@@ -16,7 +16,7 @@ Run = Callable[["World"], Awaitable[Any]]
 class System(enum.Enum):
     """The real systems. The last is the older line of the first, still the one most sites run."""
 
-    V2 = "opencloud-eu/reva v2.48.0, driver decomposed"
+    V2 = "opencloud-eu/reva v2.47.0 and v2.48.0, driver decomposed"
     V3 = "cs3org/reva v3.12.2, driver local"
     OLDER = "cs3org/reva v2.27.7, driver ocis"
 
