@@ -6,6 +6,8 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from benchmarks.merge import CELLS, OUTPUT_BYTES, large
 from benchmarks.results import Row
@@ -49,12 +51,12 @@ async def measure(rounds: int) -> list[Row]:
     ]
 
 
-async def _typed(document: Document, keys: object, until: asyncio.Task[object]) -> list[float]:
+async def _typed(document: Document, keys: Iterator[bytes], until: asyncio.Task[Any]) -> list[float]:
     """Seconds from each keystroke to the worker's answer."""
-    took = []
+    took: list[float] = []
     while not until.done() or not took:
         began = time.perf_counter()
-        await document.apply(next(keys))  # type: ignore[call-overload]
+        await document.apply(next(keys))
         took.append(time.perf_counter() - began)
         await asyncio.sleep(EVERY_S)
     await until
