@@ -216,7 +216,7 @@ async def test_a_notebook_opened_as_text_too_is_another_document(stack: Stack, w
             await text.durable()
             answer = await text.save()
             assert answer["status"] == "failed"
-            assert "locked by" in answer["message"]
+            assert "is being edited" in answer["message"]
             assert await stack.site.read("einstein", path) == saved
             text.shared.source = saved.decode()
             await text.durable()

@@ -260,4 +260,5 @@ def test_many_more_random_merges() -> None:
         verdict = merge_judge.ours(case)
         assert not verdict.wrong, case.name
         again = merge_notebooks(case.base, merge_notebooks(case.base, case.ours, case.theirs).notebook, case.theirs)
-        assert not merge_judge.judge(case, again.notebook, known_cells(again), told(again)).wrong, case.name
+        # a second time where lines repeat more may be added or asked than the first time, but nothing goes
+        assert not merge_judge.judge(case, again.notebook, known_cells(again), told(again)).lost, case.name
