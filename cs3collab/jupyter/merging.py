@@ -11,6 +11,7 @@ from tornado import web
 from cs3collab.errors import CollabError, InvalidInput
 from cs3collab.jupyter.history import HistoryHandler, http_error
 from cs3collab.jupyter.live import Live
+from cs3collab.limits import DEFAULT
 from cs3collab.rooms.room import Room, Seat
 from cs3collab.types import MergedIn
 
@@ -28,6 +29,8 @@ class Version(msgspec.Struct, forbid_unknown_fields=True):
 
 def parse_version(body: bytes) -> Version:
     """Raises `InvalidInput`."""
+    if len(body) > 2 * DEFAULT.update_bytes:
+        raise InvalidInput("the request is too long", hint=f"at most {2 * DEFAULT.update_bytes} bytes")
     try:
         version = msgspec.json.decode(body, type=Version)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -74,11 +74,15 @@ def lock_id(authority_id: str, epoch: int) -> str:
     return f"{APP_NAME}:{authority_id}:{epoch}"
 
 
+_EPOCH_DIGITS = 20
+
+
 def parse_lock_id(text: str) -> tuple[str, int] | None:
     """``(authority id, epoch)`` of one of our lock ids, else None."""
     app, _, rest = text.partition(":")
     authority_id, _, epoch = rest.rpartition(":")
-    return (authority_id, int(epoch)) if app == APP_NAME and authority_id and epoch.isdecimal() else None
+    known = app == APP_NAME and authority_id and epoch.isdecimal() and len(epoch) <= _EPOCH_DIGITS
+    return (authority_id, int(epoch)) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def claims(metadata: Mapping[str, str]) -> list[Claim]:
                 said = json.loads(text)
                 values = str(said["lock"]), int(said["number"]), float(said["until"]), float(said["life"])
                 editing = str(said.get("editing", ""))
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
             found.append(Claim(key.removeprefix(PREFIX), *values, editing))
     return found

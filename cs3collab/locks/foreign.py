@@ -21,6 +21,8 @@ CS3CLIENT_KEY: Final = "cs3client.advlock"
 """Metadata key of cs3client's locks where the storage has none; the value is ``application!lock id!end``."""
 LONG_S: Final = 4 * 3600.0
 """A lock that has been there for so long, or will be, may be one that was forgotten."""
+_LAST_S: Final = 253_402_300_799.0
+"""The end of the year 9999: what is later nobody means."""
 LATE_S: Final = 120.0
 """A lock that is still shown so long after its end is one that nothing removes."""
 _LONGEST: Final = 200
@@ -61,7 +63,9 @@ def _of_cs3api4lab(text: str) -> Lock | None:
         said = json.loads(unquote(text))
         holder = User(str(said["opaque_id"]), str(said["idp"]), username=str(said["username"]))
         updated, created = float(said["updated"]), float(said["created"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    if not 0 <= updated < _LAST_S or not 0 <= created < _LAST_S:
         return None
     return Lock(CS3API4LAB_KEY, CS3API4LAB_KEY, holder, updated + CS3API4LAB_LIFE_S, created)
 
@@ -70,9 +74,10 @@ def _of_cs3client(text: str) -> Lock | None:
     app_name, _, rest = text.partition("!")
     lock_id, _, end = rest.rpartition("!")
     try:
-        return Lock(lock_id, app_name, expires_at=float(end)) if lock_id else None
+        expires_at = float(end)
     except ValueError:
         return None
+    return Lock(lock_id, app_name, expires_at=expires_at) if lock_id and 0 <= expires_at < _LAST_S else None
 
 
 def program(app_name: str, lock_id: str = "") -> str:
@@ -146,6 +151,6 @@ def _times(lock: Lock, wall: float, sighted_at: float | None) -> str:
 
 
 def _clock(at: float, wall: float) -> str:
-    moment = time.gmtime(at)
+    moment = time.gmtime(min(max(at, 0.0), _LAST_S))
     same_day = moment[:3] == time.gmtime(wall)[:3]
     return time.strftime("%H:%M:%S UTC" if same_day else "%Y-%m-%d %H:%M UTC", moment)

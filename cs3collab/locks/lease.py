@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from cs3collab.locks.claims import Claims
 from cs3collab.locks.foreign import held_error
 from cs3collab.rooms.ports import Storage
 from cs3collab.types import FileInfo, Lock, Ref
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 """Half of the time in which people are to hear that somebody else has the lock."""
@@ -137,8 +140,13 @@ class Lease:
                     self._looked = self._clock()
                     self._settle(arbiter.Gone(self._clock(), self._wall()))
                     continue
-                with contextlib.suppress(CollabError):
+                try:
                     await self._tend(storage)
+                except CollabError as error:
+                    log.debug("the lock of %s: %s", self._ref, error)
+                except Exception:  # who writes the file must go on whatever is noted on it
+                    log.exception("the lock of %s", self._ref)
+                    self._looked = self._clock()
 
     def _pause(self) -> float | None:
         """Seconds until there is something to do; None when only others can change that."""

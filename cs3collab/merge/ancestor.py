@@ -12,6 +12,8 @@ from cs3collab.merge.notebook import Notebook
 
 _TELLING = 4
 """Characters that a line needs to be known again as a part of a longer one."""
+_MUCH = 1_000_000
+"""Pairs of lines that are compared; of larger texts only the beginning and the end that both have is common."""
 _FEW = 200
 """More lines than that are not looked at one by one."""
 RESTORED_S = 120.0
@@ -81,9 +83,14 @@ def common(ours: Notebook, theirs: Notebook) -> Notebook:
 
 def common_lines(ours: str, theirs: str) -> str:
     """The lines that are in both, in order."""
-    other = theirs.splitlines(keepends=True)
-    blocks = SequenceMatcher(None, ours.splitlines(), theirs.splitlines(), autojunk=False).get_matching_blocks()
-    return "".join(line for block in blocks for line in other[block.b : block.b + block.size])
+    mine, other, lines = ours.splitlines(), theirs.splitlines(), theirs.splitlines(keepends=True)
+    most = min(len(mine), len(other))
+    start = next((n for n in range(most) if mine[n] != other[n]), most)
+    end = next((n for n in range(most - start) if mine[-1 - n] != other[-1 - n]), most - start)
+    left, right = mine[start : len(mine) - end], other[start : len(other) - end]
+    blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks() if len(left) * len(right) < _MUCH else []
+    between = [lines[start + block.b + n] for block in blocks for n in range(block.size)]
+    return "".join([*lines[:start], *between, *lines[len(lines) - end :]])
 
 
 def _parts(kind: str, content: bytes) -> Counter[Any]:

@@ -150,7 +150,10 @@ class YDocument:
         state, changes = copy.get_state(), list[TransactionEvent]()
         copy.observe(changes.append)
         if self.kind == "notebook":
-            notes = live.merge_notebook(copy, self._notebook(), base, theirs)
+            try:
+                notes = live.merge_notebook(copy, self._notebook(), base, theirs)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise NotANotebook("the document is not a valid notebook now", hint="undo the last change") from error
         else:
             notes = live.merge_text(copy, base, theirs)
         return copy.get_update(state) if changes else b"", json.dumps(notes) if notes else ""

@@ -7,10 +7,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from cs3collab import telemetry
-from cs3collab.errors import CollabError, NotAuthenticated, NotAuthorized, NotFound, Unavailable, UpdateRejected
+from cs3collab.errors import (
+    CollabError,
+    InvalidInput,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    UpdateRejected,
+)
 from cs3collab.limits import Limits
 from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
@@ -22,6 +32,9 @@ from ystore.errors import StoreError
 
 log = logging.getLogger(__name__)
 _RECHECKS_AT_ONCE = 16
+_MERGES_AT_ONCE = 4
+_DEPARTED = 32
+"""People who left unsaved edits whose credentials are kept."""
 _READERS_EVERY = 6
 """Rounds of rechecks in which those who only read are asked for once: there may be hundreds, and they can do no harm."""
 
@@ -36,6 +49,14 @@ class Standing:
     storage: Storage
     recheck: Callable[[], Awaitable[tuple[Role, str]]]
     right: tuple[Role, str] = (Role.NONE, "")
+
+
+def check_version(theirs: bytes, base: bytes | None, copy: str, limits: Limits) -> None:
+    """Raises `Overloaded` or `InvalidInput` for what no program of ours asks to be merged."""
+    if len(theirs) + len(base or b"") > limits.update_bytes:
+        raise Overloaded("this version is too large to be merged", hint=f"at most {limits.update_bytes} bytes with its base")
+    if len(copy.encode()) > 255 or "/" in copy or not copy.isprintable():
+        raise InvalidInput("this is no name of a file", hint="give the name of the copy beside the document")
 
 
 def may_edit(seat: Seat) -> bool:
@@ -81,6 +102,7 @@ class Authority(Room):
         self._departed: list[tuple[int, Storage]] = []
         self._last_append: asyncio.Future[int] | None = None
         self._refusals = 0
+        self._merging = 0
         self._healing = asyncio.Lock()
         self._unsaved_since: float | None = None
 
@@ -226,18 +248,30 @@ class Authority(Room):
 
     async def merge(self, seat: Seat, theirs: bytes, base: bytes | None = None, copy: str = "") -> MergedIn:
         self.check_editor(seat)
-        return await asyncio.shield(self.tasks.start(self._bring_in(seat, theirs, base, copy)))
+        check_version(theirs, base, copy, self.limits)
+        if self._merging >= _MERGES_AT_ONCE:
+            raise Overloaded("several versions of this document are being merged", hint="try again in a moment")
+        self._merging += 1
+        merging = self.tasks.start(self._bring_in(seat, theirs, base, copy))
+        merging.add_done_callback(self._merged)
+        return await asyncio.shield(merging)
+
+    def _merged(self, task: asyncio.Task[MergedIn]) -> None:
+        self._merging -= 1
 
     async def _bring_in(self, seat: Seat, theirs: bytes, base: bytes | None, copy: str) -> MergedIn:
         async def say(update: bytes) -> None:
             seat.last_edit = await self._make_durable(None, update, seat.user.key)
 
-        conflicts, kept = await self.keeper.bring_in(theirs, base, copy, seat.user.label, say)
-        self.past.labels[seat.user.key] = seat.user.label
-        if self._refusals:
-            seat.last_edit = await self._heal()
-        if seat.number not in self.seats:
-            self.left(seat)
+        try:
+            check = partial(self.check_editor, seat)
+            conflicts, kept = await self.keeper.bring_in(theirs, base, copy, seat.user.label, say, check)
+            self.past.labels[seat.user.key] = seat.user.label
+            if self._refusals:
+                seat.last_edit = await self._heal()
+        finally:
+            if seat.number not in self.seats:
+                self.left(seat)
         return MergedIn(self.store.position, conflicts, kept)
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
@@ -265,7 +299,8 @@ class Authority(Room):
 
     def left(self, seat: Seat) -> None:
         if may_edit(seat) and seat.last_edit > self.status.saved_position:
-            self._departed.append((seat.last_edit, seat.backing.storage))
+            others = [entry for entry in self._departed if entry[1].user.key != seat.user.key]
+            self._departed = [*others, (seat.last_edit, seat.backing.storage)][-_DEPARTED:]
         if seat.last_edit:
             self.tasks.start(self.past.introduce(seat.user))
         if not self.writers_present():

@@ -115,22 +115,29 @@ class Keeper:
     async def catch_up(self, theirs: Theirs) -> None:
         """Before anybody is here: brings in what others wrote meanwhile. What people must decide waits until they are."""
         try:
-            await self._merger.merge(theirs, insist=False)
-        except VersionConflict as conflict:
-            log.info("%s: %s", self._ref, conflict)
+            await self._merge(theirs, insist=False, whom="")
+            self._publish(self._state)
+            base, rendered = Base.of(self._log.meta), await self._document.render()
+        except CollabError as error:
+            log.info("%s: %s", self._ref, error)
             self._looks = Looks(self._limits, time.monotonic())
             return
-        base = Base.of(self._log.meta)
-        if (await self._document.render()).digest == base.digest:
+        if rendered.digest == base.digest:
             await self._record(self._log.position, Filed(True, base.etag, base.digest), b"")
 
     async def bring_in(
-        self, theirs: bytes, base: bytes | None, copy: str, who: str, say: Callable[[bytes], Awaitable[None]]
+        self,
+        theirs: bytes,
+        base: bytes | None,
+        copy: str,
+        who: str,
+        say: Callable[[bytes], Awaitable[None]],
+        check: Callable[[], None],
     ) -> tuple[int, str]:
         """Another version of the document that is not the file: how many changes conflict, and where it is kept if any do."""
         async with self._busy:
-            conflicts = await self._merger.bring_in(Theirs(Etag(""), self._now(), theirs), base, copy, who, say)
-        return conflicts
+            check()
+            return await self._merger.bring_in(Theirs(Etag(""), self._now(), theirs), base, copy, who, say, check)
 
     def touched(self, position: int) -> None:
         """A durable update moved the position."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from cs3collab.errors import Corrupt, NotANotebook, VersionConflict
+from cs3collab.errors import CollabError, Corrupt, VersionConflict
 from cs3collab.merge import ancestor
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import Copy, File, Theirs
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _EARLIER = 8
 _EARLIER_BYTES = 16 * 2**20
+_SEARCH_BYTES = 64 * 2**20
+"""Looked at for the version that theirs was made from."""
 
 
 class Merger:
@@ -53,23 +56,30 @@ class Merger:
         """
         if (newest := await self._newest()) is None:
             return None
-        bases, ages = [newest], [0.0]
-        (first,) = await self._document.differences(bases, theirs)
-        if not first[0]:
+        found, ages, best, spent = [await self._difference(newest, theirs)], [0.0], newest, len(newest)
+        if not found[0].lacks:
             return newest
         async for content, at in self._before():
-            bases.append(content)
+            if (spent := spent + len(content)) > _SEARCH_BYTES:
+                break
+            found.append(await self._difference(content, theirs))
             ages.append(self._now() - at)
-        found = await self._document.differences(bases, theirs)
-        return bases[ancestor.choose([ancestor.Difference(*each) for each in found], ages)]
+            if ancestor.choose(found, ages) == len(found) - 1:
+                best = content  # one at a time: a notebook may be large
+        return best if ancestor.choose(found, ages) else newest
+
+    async def _difference(self, base: bytes, theirs: bytes) -> ancestor.Difference:
+        (found,) = await self._document.differences([base], theirs)
+        return ancestor.Difference(*found)
 
     async def _before(self) -> AsyncIterator[tuple[bytes, float]]:
         """What the file said earlier, and when."""
         for content, at in self._earlier:
             yield content, at
         for position, at in reversed(saving.recent(self._log.meta)):
-            if (saved := await self._saved(position)) is not None:
-                yield saved, at
+            with contextlib.suppress(CollabError):
+                if (saved := await self._saved(position)) is not None:
+                    yield saved, at
 
     async def _newest(self) -> bytes | None:
         """What the file said when it and the document last had to do with each other."""
@@ -88,24 +98,32 @@ class Merger:
             # who edits elsewhere looks at the file before each save, and writes no old copy back
             base = await (self._newest() if whom else self._base_of(theirs.content))
             merged = await self._document.merge(base, theirs.content)
-        except (NotANotebook, Corrupt) as error:
+            if merged.conflicts and whom:
+                raise saving.undecided(whom)
+            copy = await self._take(theirs, merged, "", self._broadcast)
+        except Corrupt as error:  # no notebook any more, or an edit too large for one
             if not insist:
                 raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT) from error
             return await self._replace(theirs)
-        if merged.conflicts and whom:
-            raise saving.undecided(whom)
-        copy = await self._take(theirs, merged, "", self._broadcast)
         await self._accept(theirs)
         return saving.conflict_notice(theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
 
     async def bring_in(
-        self, theirs: Theirs, base: bytes | None, copy: str, who: str, say: Callable[[bytes], Awaitable[None]]
+        self,
+        theirs: Theirs,
+        base: bytes | None,
+        copy: str,
+        who: str,
+        say: Callable[[bytes], Awaitable[None]],
+        check: Callable[[], None],
     ) -> tuple[int, str]:
         """What somebody (`who`) has of the document and is not the file; `copy` names its file. `say` logs and sends for them.
 
-        Returns how many changes conflict, and where their version is kept if any do. Raises `NotANotebook`, `Corrupt`.
+        `check` raises if they may not any more. Returns how many changes conflict, and where their version is kept if any do.
+        Raises `NotANotebook`, `Corrupt`.
         """
         merged = await self._document.merge(base, theirs.content)
+        check()
         kept = await self._take(theirs, merged, who, say, Copy(copy) if copy else None)
         return (len(json.loads(merged.conflicts)), str(kept)) if kept else (0, "")
 
@@ -131,14 +149,17 @@ class Merger:
         return copy
 
     async def _replace(self, theirs: Theirs) -> str:
-        """What was saved is in the file no more, so all of it is to be written."""
         copy = await self._file.keep(theirs) if theirs.content.strip() else None
-        await self._accept(theirs, saved_position="0")
+        await self._accept(theirs)
         return saving.kept_notice(theirs.mtime, str(copy)) if copy else ""
 
-    async def _accept(self, theirs: Theirs, **also: str) -> None:
+    async def _accept(self, theirs: Theirs) -> None:
+        """From now on this is what the file says. Where the document says more, nothing of it counts as saved."""
         digest = await self._document.digest(theirs.content)
-        await self._log.set_meta({"base_etag": theirs.etag, "base_digest": digest, **also})
+        known = {"base_etag": theirs.etag, "base_digest": digest}
+        if (await self._document.render()).digest != digest:
+            known["saved_position"] = "0"
+        await self._log.set_meta(known)
         self._seen = theirs
         self._earlier.appendleft((theirs.content, self._now()))
         while sum(len(content) for content, _ in self._earlier) > _EARLIER_BYTES:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs3collab.errors import Overloaded
+from cs3collab.errors import NotANotebook, Overloaded
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.lease import Lease
 from cs3collab.rooms.authority import Authority, may_edit
@@ -161,7 +162,10 @@ class Opener:
             return None
         await document.load([update async for update in store.updates()])
         digest = await document.digest(content)
-        if not recognised(digest, ours=(await document.render()).digest, base=Base.of(store.meta)):
+        ours = ""
+        with contextlib.suppress(NotANotebook):  # people must get in to mend it
+            ours = (await document.render()).digest
+        if not recognised(digest, ours=ours, base=Base.of(store.meta)):
             return Theirs(info.etag, info.mtime, content)
         await store.set_meta({"base_etag": info.etag, "base_digest": digest})
         return None

@@ -23,7 +23,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from cs3collab.errors import CollabError
+from cs3collab.errors import CollabError, Unavailable
 from cs3collab.limits import DEFAULT
 from cs3collab.merge.ydoc import YDocument
 from cs3collab.rooms.worker_render import Renderer
@@ -34,7 +34,9 @@ _FLUSH_BYTES = 256 * 1024
 _FLUSH_S = 0.001
 _MAX_RENDERERS = 4
 _CELL = struct.Struct("<Q")
-_FORKED = (Op.RENDER, Op.MERGE, Op.DIFFERENCES, Op.DIGEST)
+_ONLY_FORKED = (Op.MERGE, Op.DIFFERENCES)
+"""May take as long as they like, which nobody's typing waits for."""
+_FORKED = (Op.RENDER, Op.DIGEST, *_ONLY_FORKED)
 NewDocument = Callable[[str], YDocument]
 
 
@@ -88,6 +90,9 @@ class Server:
     def _carry_out(self, request: Request) -> bytes:
         """The reply's frame, empty when it comes later."""
         forks = request.op in _FORKED and len(self._renderers) < _MAX_RENDERERS
+        if request.op in _ONLY_FORKED and not forks:
+            busy = Unavailable("too many merges at once", hint="it is tried again")
+            return frame(Reply(request.id, request.document, error=busy.kind, message=busy.message, hint=busy.hint))
         if forks:
             self._warming.join()  # no thread must live beside a fork, and no fork should import by itself
         _CELL.pack_into(self._cell, 0, request.id)

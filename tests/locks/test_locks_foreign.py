@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs3collab.locks.arbiter import APP_NAME
+from cs3collab.locks import foreign
+from cs3collab.locks.arbiter import APP_NAME, parse_lock_id
 from cs3collab.locks.foreign import CS3API4LAB_KEY, CS3CLIENT_KEY, WAIT, advice, held_error, lock_on, noted_lock, program
 from cs3collab.types import Etag, FileInfo, Lock, ResourceId, Role, User
 
@@ -126,3 +127,26 @@ def test_the_storages_own_lock_comes_before_one_that_is_noted() -> None:
     assert lock_on(info, NOW) == noted_lock(noted, NOW)
     kept = Lock("x", "Collabora")
     assert lock_on(replace(info, lock=kept), NOW) == kept
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"cs3client.advlock": "app!id!inf"},
+        {"cs3client.advlock": "app!id!nan"},
+        {"cs3client.advlock": "app!id!1e300"},
+        {foreign.CS3API4LAB_KEY: "[" * 100_000},
+        {foreign.CS3API4LAB_KEY: '{"opaque_id": "", "idp": "", "username": "", "created": 1, "updated": ' + "9" * 400 + "}"},
+        {"cs3collab.claim.x": "[" * 100_000},
+    ],
+    ids=range(6),
+)
+def test_nonsense_in_metadata_is_no_lock(metadata: dict[str, str]) -> None:
+    assert foreign.noted_lock(metadata, 1000.0) is None
+    assert not foreign.holder(metadata, 1000.0)
+
+
+@pytest.mark.parametrize("at", [float("inf"), 1e300, -1e300])
+def test_odd_times_are_words_too(at: float) -> None:
+    assert foreign.held_error(Lock("x", "app", expires_at=at, since=at), 1000.0).message
+    assert parse_lock_id("cs3collab:a:" + "9" * 5000) is None

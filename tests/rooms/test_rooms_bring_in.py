@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from support.keeper_world import opened
 from support.kept_room import notebook_file, sit
 from support.memory_storage import BOB, MemoryStorage
 
-from cs3collab.errors import NotANotebook, NotAuthorized
+from cs3collab.errors import InvalidInput, NotANotebook, NotAuthorized, Overloaded
 from cs3collab.types import Role
 
 
@@ -91,3 +92,39 @@ async def test_text_without_a_base() -> None:
     async with opened(content=b"a\nb\n", name="n.md") as world:
         merged = await world.room.merge(world.seat, b"a\ntheirs\nb\n")
         assert (merged.conflicts, (await world.room.document.render()).content) == (0, b"a\ntheirs\nb\n")
+
+
+async def test_who_lost_the_right_while_it_waited_brings_nothing() -> None:
+    async with opened() as world:
+        bob = sit(world.room, MemoryStorage(world.site, BOB))
+        async with world.room.keeper._busy:
+            asked = asyncio.create_task(world.room.merge(bob, notebook_file("one", "bob's")))
+            await asyncio.sleep(0)
+            world.room.set_role(bob, Role.VIEWER, "no more")
+        with pytest.raises(NotAuthorized):
+            await asked
+        assert await world.live() == ["one"]
+
+
+@pytest.mark.parametrize("copy", ["a/b", "x" * 256, "new\nline"])
+async def test_what_is_no_name_of_a_copy_is_refused(copy: str) -> None:
+    async with opened() as world:
+        with pytest.raises(InvalidInput):
+            await world.room.merge(world.seat, notebook_file("one"), copy=copy)
+
+
+async def test_versions_are_bounded_in_size_and_number() -> None:
+    async with opened() as world:
+        with pytest.raises(Overloaded):
+            await world.room.merge(world.seat, b"x" * (world.limits.update_bytes + 1))
+        async with world.room.keeper._busy:
+            asked = [asyncio.create_task(world.room.merge(world.seat, notebook_file("one"))) for _ in range(8)]
+            refused = [task for task in asked if isinstance(await settled(task), Overloaded)]
+        assert len(refused) == 4
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def settled(task: asyncio.Task[object]) -> BaseException | None:
+    """Its error once it is there; None for one that waits."""
+    await asyncio.wait([task], timeout=0.05)
+    return task.exception() if task.done() else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from jupyter_ydoc import YNotebook
 from support.keeper_world import World, opened
-from support.kept_room import notebook_file, sit
+from support.kept_room import edit_book, notebook_file, sit
 from support.memory_storage import ALICE, BOB, Crash, Fault, MemoryStorage
 
 from cs3collab.limits import Limits
@@ -279,3 +280,58 @@ async def test_a_text_that_is_none_any_more_waits_for_people(theirs: bytes) -> N
         assert world.site.content(world.id) == theirs
         assert await world.save() == "success"
         assert world.site.content(world.id) == b"a\nb\n"
+
+
+async def test_an_old_copy_written_back_does_not_stay_in_the_file_for_what_was_saved() -> None:
+    """Nothing of it is new, so nothing changes here: all the more it has to be written again."""
+    async with opened() as world:
+        await world.type("ours")
+        assert await world.save() == "success"
+        world.site.overwrite(world.id, notebook_file("one"))
+        assert await world.save() == "success"
+        assert await world.live() == world.file == ["one", "ours"]
+        world.site.overwrite(world.id, notebook_file("one"))
+        await world.crash()
+        await world.open()
+        assert await world.live() == ["one", "ours"]
+        assert world.room.status.saved_position < world.log.position
+        assert await world.save() == "success"
+        assert world.file == ["one", "ours"]
+
+
+async def test_the_same_conflict_again_is_written_over_again() -> None:
+    async with opened() as world:
+        await conflicting(world)
+        await world.save()
+        world.site.overwrite(world.id, notebook_file(*THEIRS))
+        await world.save()
+        assert await world.live() == world.file == ["one, by us"]
+
+
+async def test_a_change_too_large_for_an_edit_waits_for_people_and_the_document_opens() -> None:
+    limits = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6, look_s=1e6, update_bytes=2000)
+    async with opened(limits=limits) as world:
+        world.room.document.y._limits = limits  # type: ignore[attr-defined]
+        large = notebook_file("one", "x" * 5000)
+        world.site.overwrite(world.id, large)
+        await world.room.keeper.look()
+        assert "too large" in world.problem
+        assert world.site.content(world.id) == large
+        await world.crash()
+        await world.open()
+        assert await world.live() in (["one"], ["one", "x" * 5000])
+
+
+async def test_people_get_into_a_document_that_is_no_valid_notebook_though_the_file_changed() -> None:
+    async with opened() as world:
+
+        def spoil(book: YNotebook) -> None:
+            del book.ycells[0]["source"]
+
+        await edit_book(world.room, world.seat, spoil)
+        assert await world.save() == "failed"
+        world.site.overwrite(world.id, notebook_file("one", "theirs"))
+        await world.crash()
+        await world.open()
+        assert await world.save() == "failed"
+        assert world.file == ["one", "theirs"]
