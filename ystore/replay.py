@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 from ystore.errors import StoreError, StoreUnavailable
@@ -16,6 +18,15 @@ from ystore.errors import StoreError, StoreUnavailable
 TIMEOUT_S = 120.0
 """For a whole replay; a document of 256 MiB takes a few seconds."""
 _DECODE = str(Path(__file__).with_name("decode.py"))
+
+
+@functools.cache
+def _folders() -> list[str]:
+    """Of the package pycrdt."""
+    found = find_spec("pycrdt")
+    return list(found.submodule_search_locations or ()) if found else []
+
+
 _THREADS = ThreadPoolExecutor(32, thread_name_prefix="ystore-replay")
 """They only wait for children."""
 
@@ -80,7 +91,7 @@ class _Child:
 
     def run(self, task: str, data: bytes) -> tuple[int, bytes, bytes]:
         """Status, output and errors. Blocks. Raises OSError when no process can be started."""
-        command = [sys.executable, "-P", _DECODE, task]
+        command = [sys.executable, "-I", "-S", _DECODE, task, *_folders()]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             self._process = process
             if self._killed:

@@ -1,4 +1,4 @@
-"""``api/cs3collab/merge/<path>``: brings another version of a live document in. ``docs/reference/merge-api.md``."""
+"""``api/cs3collab/merge/<path>`` and ``api/cs3collab/conflicts/<path>``. ``docs/reference/merge-api.md``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from cs3collab.errors import CollabError, InvalidInput
-from cs3collab.jupyter.history import HistoryHandler, http_error
+from cs3collab.jupyter.history import MAX_BODY_BYTES, HistoryHandler, http_error
 from cs3collab.jupyter.live import Live
 from cs3collab.limits import DEFAULT
 from cs3collab.rooms.room import Room, Seat
@@ -40,6 +40,23 @@ def parse_version(body: bytes) -> Version:
     return version
 
 
+class Decision(msgspec.Struct, forbid_unknown_fields=True):
+    """A request's body: the keys of the conflicts that somebody decides on, all or none."""
+
+    keys: tuple[str, ...]
+
+
+def parse_decision(body: bytes) -> Decision:
+    """Raises `InvalidInput`."""
+    hint = 'send {"keys": ["..."]}'
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidInput("the request is too long", hint=hint)
+    try:
+        return msgspec.json.decode(body, type=Decision)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the request cannot be read: {error}", hint=hint) from error
+
+
 class MergeHandler(HistoryHandler):
     """As an edit of the user, who needs Editor."""
 
@@ -67,6 +84,24 @@ class MergeHandler(HistoryHandler):
         return await spot.files.read(spot.ref, max_bytes=self._live.limits.document_bytes)
 
 
+class ConflictsHandler(HistoryHandler):
+    """Of people who decide on a conflict in the same moment, one is told that they do: who is about to edit asks first."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, path: str) -> None:
+        """``{"decided": bool}``, when it is durable."""
+        try:
+            keys = parse_decision(self.request.body).keys
+        except CollabError as error:
+            raise http_error(error) from error
+        decided = await self._asked(path, lambda room, seat: room.decide(seat, keys))
+        self.finish_with(msgspec.json.encode({"decided": decided}), "application/json")
+
+    async def get(self, path: str) -> None:
+        raise web.HTTPError(405)
+
+
 def _beside(path: str, copy: str) -> str:
     """The name of the copy if it is in the folder of the document, where all who edit it can look."""
     folder, _, name = copy.strip("/").rpartition("/")
@@ -74,4 +109,7 @@ def _beside(path: str, copy: str) -> str:
 
 
 def routes(live: Live) -> list[tuple[Any, ...]]:
-    return [(r"/api/cs3collab/merge/(.+)", MergeHandler, {"live": live})]
+    return [
+        (r"/api/cs3collab/merge/(.+)", MergeHandler, {"live": live}),
+        (r"/api/cs3collab/conflicts/(.+)", ConflictsHandler, {"live": live}),
+    ]

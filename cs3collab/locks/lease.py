@@ -15,6 +15,7 @@ from cs3collab.locks import arbiter, foreign
 from cs3collab.locks.arbiter import Action, Claim, Event, Phase
 from cs3collab.locks.claims import Claims
 from cs3collab.locks.foreign import held_error
+from cs3collab.locks.lasting import lasting, unheard
 from cs3collab.rooms.ports import Storage
 from cs3collab.types import FileInfo, Lock, Ref
 
@@ -124,29 +125,29 @@ class Lease:
                 with contextlib.suppress(CollabError):
                     await self._locks(storage).unlock(self._ref, action.lock)
 
-    async def run(self) -> None:
+    async def run(self, stumbled: Callable[[Exception], None] = unheard) -> None:
         """Refreshes the lease while it is held, and looks at the lock now and then, for ever; cancelled to stop.
 
         Storage trouble is retried, until the deadline of what is held. A lease that was lost is taken again if it is free.
+        `stumbled` hears of what nobody foresaw: who writes the file must go on whatever is noted on it.
         """
-        while True:
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-                    continue
-            async with self._turn:
-                if (storage := self._storage() or self._last) is None:
-                    self._looked = self._clock()
-                    self._settle(arbiter.Gone(self._clock(), self._wall()))
-                    continue
-                try:
-                    await self._tend(storage)
-                except CollabError as error:
-                    log.debug("the lock of %s: %s", self._ref, error)
-                except Exception:  # who writes the file must go on whatever is noted on it
-                    log.exception("the lock of %s", self._ref)
-                    self._looked = self._clock()
+        await lasting(f"the lock of {self._ref}", self._once, stumbled)
+
+    async def _once(self) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pause()):
+                await self._wake.wait()
+                return
+        async with self._turn:
+            self._looked = self._clock()  # also when no answer comes
+            if (storage := self._storage() or self._last) is None:
+                self._settle(arbiter.Gone(self._clock(), self._wall()))
+                return
+            try:
+                await self._tend(storage)
+            except CollabError as error:
+                log.debug("the lock of %s: %s", self._ref, error)
 
     def _pause(self) -> float | None:
         """Seconds until there is something to do; None when only others can change that."""
@@ -162,7 +163,6 @@ class Lease:
             self._settle(arbiter.Gone(now, self._wall()))
             return
         if not claim.held or now < claim.refresh_at:
-            self._looked = now  # also when the answer does not come
             self.seen(await storage.stat(self._ref))
             await self._name_blocker(storage)
         if self._claim.held and self._claim.refresh_at <= now:

@@ -71,6 +71,15 @@ def note(doc: Doc[Any], notes: Sequence[Note]) -> None:
                 noted[entry["id"]] = {key: value for key, value in entry.items() if key != "id"}
 
 
+def decide(doc: Doc[Any], keys: Sequence[str]) -> None:
+    """Takes these notes off, if all of them are there: of several who decide at once, one does."""
+    noted = doc.get(NOTES, type=Map)
+    if all(key in noted for key in keys):
+        with doc.transaction():
+            for key in set(keys):
+                del noted[key]
+
+
 def _note(conflict: Conflict) -> Note:
     theirs = conflict.theirs
     return _noted(conflict.cell_id, str(conflict.kind), theirs.get("source") if isinstance(theirs, Mapping) else theirs)

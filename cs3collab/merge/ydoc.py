@@ -184,6 +184,14 @@ class YDocument:
         live.note(self._doc, json.loads(notes))
         return self._changed()
 
+    def decide(self, keys: Sequence[str]) -> bytes:
+        """Takes the notes of conflicts with these keys off; the update that does it, empty if one of them was gone before."""
+        from cs3collab.merge import live
+
+        self._changes.clear()
+        live.decide(self._doc, keys)
+        return self._changed()
+
     def _changed(self) -> bytes:
         return pycrdt.merge_updates(*self._changes) if self._changes else b""
 

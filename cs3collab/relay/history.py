@@ -41,6 +41,8 @@ async def answer(room: Room, seat: Seat, message: p.HistoryRequest, limits: Limi
         case p.Merge():
             merged = await room.merge(seat, message.content, message.base, message.copy)
             return p.MergedIn(message.request, merged.position, merged.conflicts, merged.copy)
+        case p.Decide():
+            return p.Decided(message.request, await room.decide(seat, tuple(message.keys)))
         case p.NameVersion():
             return p.VersionNamed(message.request, entry_of(await room.name_version(seat, message.name, message.position)))
 
@@ -75,6 +77,9 @@ class AsksHistory(ABC):
             raise Overloaded("this version is too large to be sent", hint=f"at most {self.update_bytes} bytes")
         got = await self.asked(lambda request: p.Merge(request, self.number, theirs, base, copy), p.MergedIn, p.MERGE)
         return MergedIn(got.position, got.conflicts, got.copy)
+
+    async def decide(self, keys: tuple[str, ...]) -> bool:
+        return (await self.asked(lambda request: p.Decide(request, self.number, list(keys)), p.Decided, p.DECIDE)).decided
 
     async def name_version(self, name: str, position: int) -> Version:
         got = await self.asked(lambda request: p.NameVersion(request, self.number, position, name), p.VersionNamed)

@@ -21,6 +21,8 @@ LINK_PATH = "/link"
 MAX_MESSAGES_PER_FRAME = 65_536
 MERGE = "merge"
 """Feature of a relay that answers `Merge`."""
+DECIDE = "decide"
+"""Feature of a relay that answers `Decide`."""
 HISTORY = "history"
 """Feature of a relay that answers `Versions`, `ReadVersion`, `Restore` and `NameVersion`; others cut a link that asks."""
 
@@ -60,7 +62,7 @@ class Attached(_Message, tag=2):
     username: str
     display_name: str
     features: tuple[str, ...] = ()
-    """What this relay can beyond the first relays of this version: `HISTORY`, `MERGE`."""
+    """What this relay can beyond the first relays of this version: `HISTORY`, `MERGE`, `DECIDE`."""
 
 
 class Failed(_Message, tag=3):
@@ -299,6 +301,21 @@ class MergedIn(_Message, tag=31):
     copy: str
 
 
+class Decide(_Message, tag=32):
+    """Up, request: take the notes of these conflicts off the document, for this user decides on them."""
+
+    request: int
+    channel: int
+    keys: list[str]
+
+
+class Decided(_Message, tag=33):
+    """Down: it is durable; not ``decided``: one of them was gone, for somebody else was faster."""
+
+    request: int
+    decided: bool
+
+
 Message = (
     Attach
     | Attached
@@ -331,9 +348,11 @@ Message = (
     | VersionNamed
     | Merge
     | MergedIn
+    | Decide
+    | Decided
 )
-Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed | MergedIn
-HistoryRequest = Versions | ReadVersion | Restore | NameVersion | Merge
+Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed | MergedIn | Decided
+HistoryRequest = Versions | ReadVersion | Restore | NameVersion | Merge | Decide
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])

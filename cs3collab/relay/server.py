@@ -137,7 +137,7 @@ class Connection:
                 self._answer(message.request, lambda: self._save(message))
             case p.Renew():
                 self._answer(message.request, lambda: self._renew(message))
-            case p.Versions() | p.ReadVersion() | p.Restore() | p.NameVersion() | p.Merge():
+            case p.Versions() | p.ReadVersion() | p.Restore() | p.NameVersion() | p.Merge() | p.Decide():
                 self._recall(message)
             case p.Detach():
                 self._detach(message.channel)
@@ -205,7 +205,7 @@ class Connection:
             seat.user.idp,
             seat.user.username,
             seat.user.display_name,
-            (p.HISTORY, p.MERGE),
+            (p.HISTORY, p.MERGE, p.DECIDE),
         )
 
     def _outlet_for(self, room: Room) -> RoomOutlet:
@@ -308,7 +308,7 @@ class Connection:
             return await history.answer(chair.room, chair.seat, message, self._limits)
 
         task = self._answer(message.request, work)
-        if isinstance(message, p.Restore | p.Merge) and chair is not None:
+        if isinstance(message, p.Restore | p.Merge | p.Decide) and chair is not None:
             chair.carrying.add(task)
             task.add_done_callback(chair.carrying.discard)
 

@@ -33,6 +33,8 @@ from ystore.errors import StoreError
 log = logging.getLogger(__name__)
 _RECHECKS_AT_ONCE = 16
 _MERGES_AT_ONCE = 4
+_MOST_DECIDED = 500
+_KEY_CHARS = 100
 _DEPARTED = 32
 """People who left unsaved edits whose credentials are kept."""
 _READERS_EVERY = 6
@@ -273,6 +275,21 @@ class Authority(Room):
             if seat.number not in self.seats:
                 self.left(seat)
         return MergedIn(self.store.position, conflicts, kept)
+
+    async def decide(self, seat: Seat, keys: tuple[str, ...]) -> bool:
+        self.check_editor(seat)
+        if not 0 < len(keys) <= _MOST_DECIDED or any(len(key) > _KEY_CHARS for key in keys):
+            raise InvalidInput("these are no conflicts of a document", hint=f"give the keys of 1 to {_MOST_DECIDED}")
+        return await asyncio.shield(self.tasks.start(self._decide(seat, keys)))
+
+    async def _decide(self, seat: Seat, keys: tuple[str, ...]) -> bool:
+        if update := await self.document.decide(keys):
+            seat.last_edit = await self._make_durable(None, update, seat.user.key)
+        if self._refusals:
+            seat.last_edit = await self._heal()
+        if seat.number not in self.seats:
+            self.left(seat)
+        return bool(update)
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
         self.check_editor(seat)

@@ -15,6 +15,7 @@ from cs3collab import telemetry
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, VersionConflict
 from cs3collab.limits import DEFAULT, Limits
 from cs3collab.locks.arbiter import Phase
+from cs3collab.locks.lasting import lasting
 from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import File, Filed, Theirs, Work
@@ -191,10 +192,10 @@ class Keeper:
             self._schedule = self._schedule.touched(time.monotonic())
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._lease.run())
-                group.create_task(self._work())
+                group.create_task(self._lease.run(self._stumbled))
+                group.create_task(lasting(f"saving {self._ref}", self._work, self._stumbled))
                 if self._pen is not None:
-                    group.create_task(self._pen.run())
+                    group.create_task(self._pen.run(self._stumbled))
         finally:
             self._closed = True
             tasks = list(self._tasks)
@@ -204,23 +205,32 @@ class Keeper:
             await self._lease.release()
 
     async def _work(self) -> None:
-        while True:
-            self._wake.clear()
-            due = self._schedule.due(self._limits, quiet=self._quiet())
-            leave_at = self._leave_at if self._lease.held else None
-            now = time.monotonic()
-            if due is not None and due <= now:
-                await self._ask(explicit=False, keep_version=False)
-            elif self._looks.at <= now:
-                await self._look()
-            elif leave_at is not None and leave_at <= now:
-                async with self._busy:
-                    await self._lease.release()
-            else:
-                times = [at for at in (due, leave_at, self._looks.at) if at is not None]
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(times) - now):
-                        await self._wake.wait()
+        self._wake.clear()
+        due = self._schedule.due(self._limits, quiet=self._quiet())
+        leave_at = self._leave_at if self._lease.held else None
+        now = time.monotonic()
+        if due is not None and due <= now:
+            await self._ask(explicit=False, keep_version=False)
+        elif self._looks.at <= now:
+            await self._look()
+        elif leave_at is not None and leave_at <= now:
+            async with self._busy:
+                await self._lease.release()
+        else:
+            times = [at for at in (due, leave_at, self._looks.at) if at is not None]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(times) - now):
+                    await self._wake.wait()
+
+    def _stumbled(self, error: Exception) -> None:
+        """What failed is not done again at once, and no edit is forgotten."""
+        now = time.monotonic()
+        self._looks = self._looks.looked(now, changed=False)
+        if self._log.position > self._state.saved_position:
+            self._schedule = self._schedule.touched(now)
+        problem = saving.unforeseen(error)
+        self._notice = (problem, now + NOTICE_S)
+        self._say(problem=problem)
 
     def _lock_changed(self) -> None:
         """Somebody else's lock came, changed or went."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from cs3collab.errors import CollabError, LockHeld
 from cs3collab.locks import foreign
 from cs3collab.locks.arbiter import APP_NAME, Phase, parse_lock_id
+from cs3collab.locks.lasting import lasting, unheard
 from cs3collab.locks.lease import Lease
 from cs3collab.rooms import saving
 from cs3collab.rooms.ports import Storage
@@ -143,17 +144,19 @@ class Pen:
             self._settle()
         self._wake.set()
 
-    async def run(self) -> None:
-        """Takes the pen back where it was lost and nobody else has it, for ever; cancelled to stop."""
-        while True:
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
-                    await self._wake.wait()
-            self._settle()
-            if self._missing() and (storage := self._storage()) is not None:
-                await self.take(storage)
-                await asyncio.sleep(min(1.0, self._look_s))  # a storage that refuses is not asked all the time
+    async def run(self, stumbled: Callable[[Exception], None] = unheard) -> None:
+        """Takes the pen back where it was lost and nobody else has it, for ever; cancelled to stop. As `Lease.run`."""
+        await lasting("the right to edit", self._once, stumbled)
+
+    async def _once(self) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._look_s):
+                await self._wake.wait()
+        self._settle()
+        if self._missing() and (storage := self._storage()) is not None:
+            await self.take(storage)
+            await asyncio.sleep(min(1.0, self._look_s))  # a storage that refuses is not asked all the time
 
     def _wanted_lately(self) -> bool:
         """Browsers come back after a moment."""

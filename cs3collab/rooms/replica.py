@@ -39,6 +39,7 @@ class Channel(Protocol):
     async def version(self, position: int) -> bytes: ...
     async def restore(self, position: int) -> Restored: ...
     async def merge(self, theirs: bytes, base: bytes | None, copy: str) -> MergedIn: ...
+    async def decide(self, keys: tuple[str, ...]) -> bool: ...
     async def name_version(self, name: str, position: int) -> Version: ...
     def pending(self) -> list[bytes]:
         """Updates pushed and not yet acknowledged, in order."""
@@ -182,6 +183,11 @@ class Replica(Room):
         self.check_editor(seat)
         merged: MergedIn = await seat.backing.merge(theirs, base, copy)
         return merged
+
+    async def decide(self, seat: Seat, keys: tuple[str, ...]) -> bool:
+        self.check_editor(seat)
+        decided: bool = await seat.backing.decide(keys)
+        return decided
 
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
         self.check_editor(seat)

@@ -250,6 +250,14 @@ class Room(ABC):
         """
 
     @abstractmethod
+    async def decide(self, seat: Seat, keys: tuple[str, ...]) -> bool:
+        """Takes the notes of these conflicts off the document, for a person who is about to edit what they are about.
+
+        Not if one of them is gone: then somebody else has decided, and must not be followed by a second edit that does the same.
+        Raises as `restore` does.
+        """
+
+    @abstractmethod
     async def name_version(self, seat: Seat, name: str, position: int) -> Version:
         """Names what is at `position`, which keeps it; an empty `name` takes the name away. Raises as `restore` does."""
 

@@ -23,6 +23,7 @@ from cs3collab.limits import Limits
 from cs3collab.locks import foreign
 from cs3collab.locks.arbiter import APP_NAME
 from cs3collab.types import Lock
+from ystore.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,16 @@ def trouble(error: Exception, lock: Lock | None = None) -> Trouble:
             return Trouble(f"The document cannot be written: {error.message}. The file is as it was.", slow=True)
         case Conflict():
             return Trouble(_sentence(str(error)), slow=True)
-        case _:
+        case CollabError() | StoreError() | OSError():
             return Trouble(f"{_sentence(f'The file cannot be saved now: {error}')} {_KEPT} as soon as that works.")
+        case _:
+            return Trouble(unforeseen(error), slow=True)
+
+
+def unforeseen(error: Exception) -> str:
+    """Without the error's own words, which are for the log: it may be anybody's."""
+    tell = "If this stays, tell whoever runs the server to look into its log."
+    return f"Something in this server failed that should not ({type(error).__name__}). {_KEPT} as soon as that works. {tell}"
 
 
 def holder_of(error: LockHeld) -> str:

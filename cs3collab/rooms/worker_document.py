@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -34,7 +34,7 @@ _MAX_ATTEMPTS = 5
 _request_ids = count(1)
 _document_numbers = count(1)
 _OPENS = (Op.LOAD, Op.SEED)
-_EDITS = (Op.MARK_SAVED, Op.REVISE, Op.NOTE_CONFLICTS)
+_EDITS = (Op.MARK_SAVED, Op.REVISE, Op.NOTE_CONFLICTS, Op.DECIDE)
 
 
 @dataclass(eq=False, slots=True)
@@ -139,6 +139,9 @@ class WorkerDocument:
 
     async def note_conflicts(self, notes: str) -> bytes:
         return (await self._call(Op.NOTE_CONFLICTS, text=notes)).data
+
+    async def decide(self, keys: Sequence[str]) -> bytes:
+        return (await self._call(Op.DECIDE, text=json.dumps(list(keys)))).data
 
     async def apply(self, update: bytes) -> Applied:
         """Raises `UpdateRejected` for what cannot be decoded or kills a worker; the document is then as before."""

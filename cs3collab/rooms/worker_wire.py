@@ -23,6 +23,7 @@ class Op(enum.StrEnum):
     MARK_SAVED = "mark_saved"
     MERGE = "merge"
     NOTE_CONFLICTS = "note_conflicts"
+    DECIDE = "decide"
     DIFFERENCES = "differences"
     DIGEST = "digest"
     CLOSE = "close"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support import kept_room
@@ -18,6 +20,8 @@ from support.kept_room import (
 )
 from support.memory_storage import ALICE, BOB, Crash, Fault, MemoryStorage, foreign_lock
 
+from cs3collab.locks import lasting
+from cs3collab.rooms.saving import Retry
 from cs3collab.types import Lock, Role
 
 
@@ -337,3 +341,39 @@ async def test_a_deleted_file_costs_few_calls_in_a_full_room() -> None:
         before = sum(world.site.calls.values())
         assert await world.save() == "failed"
         assert sum(world.site.calls.values()) - before < 20
+
+
+def a_bug(*args: object, **options: object) -> Any:
+    raise RuntimeError("token=hush-hush-hush")
+
+
+LOOKS_TOO = replace(SOON, look_s=0.02, idle_look_s=0.02)
+
+
+@pytest.mark.parametrize("where", ["a look", "the lease", "a save's end", "a save"])
+async def test_a_bug_is_said_and_logged_and_does_not_end_saving(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lasting, "FIRST_S", 0.01)
+    async with opened(limits=LOOKS_TOO) as world:
+        keeper = world.room.keeper
+        keeper._retry = Retry(first_s=0.01, slow_first_s=0.01)
+        broken: Any = {
+            "a look": (keeper._file, "look"),
+            "the lease": (keeper._lease, "_pause"),
+            "a save's end": (keeper, "_succeeded"),
+            "a save": (keeper, "_save"),
+        }[where]
+        with monkeypatch.context() as patch:
+            patch.setattr(*broken, a_bug)
+            keeper._lease._wake.set()
+            await world.type("two")
+            await world.until(lambda status: "(RuntimeError)" in status.problem)
+            assert "tell whoever runs the server" in world.problem
+            assert "hush" not in world.problem
+        await world.type("three")
+        await world.until(lambda status: status.saved_position >= world.log.position)
+        assert world.file == ["one", "two", "three"]
+        assert any(record.exc_info for record in caplog.records if record.levelno >= logging.ERROR)
+        keeper._notice = (keeper._notice[0], 0.0)
+        await world.until(lambda status: status.problem == "")

@@ -428,3 +428,22 @@ async def test_who_comes_back_when_it_is_free_finds_no_conflict_with_a_line_that
     await a.until_live(["one", "two, more, and b"])
     assert a.room.status.problem == ""
     assert desk.copies == []
+
+
+async def test_a_bug_is_said_and_does_not_end_taking_the_pen_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def a_bug() -> bool:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(lasting, "FIRST_S", 0.01)
+    a = desk.a
+    await a.open()
+    assert a.room.pen is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(a.room.pen, "_missing", a_bug)
+        await a.until(lambda: "(RuntimeError)" in a.room.status.problem)
+    desk.site.steal_lock(desk.id, None)
+    a.room.keeper._lease.doubt()
+    await a.until(lambda: desk.site.lock_of(desk.id) is not None)
+    await a.type("two")
+    await a.until_saved()
+    assert desk.file == ["one", "two"]

@@ -120,6 +120,7 @@ def test_the_last_saves_are_remembered() -> None:
         (StorageUnavailable("upload failed", hint="the quota is used up: free some space"), "the quota is used up", "", False),
         (StoreUnavailable("disk full"), "disk full", "", False),
         (OSError(5, "Input/output error"), "Input/output error", "", False),
+        (ValueError("a secret"), "failed that should not (ValueError)", "", True),
     ],
 )
 def test_trouble_is_said_in_words(error: Exception, says: str, holder: str, slow: bool) -> None:
