@@ -351,7 +351,9 @@ Message = (
     | Decide
     | Decided
 )
-Answer = Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed | MergedIn | Decided
+Answer = (
+    Attached | Synced | Saved | Renewed | Failed | VersionList | VersionContent | Restored | VersionNamed | MergedIn | Decided
+)
 HistoryRequest = Versions | ReadVersion | Restore | NameVersion | Merge | Decide
 
 _encoder = msgspec.msgpack.Encoder()

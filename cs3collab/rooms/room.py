@@ -253,7 +253,7 @@ class Room(ABC):
     async def decide(self, seat: Seat, keys: tuple[str, ...]) -> bool:
         """Takes the notes of these conflicts off the document, for a person who is about to edit what they are about.
 
-        Not if one of them is gone: then somebody else has decided, and must not be followed by a second edit that does the same.
+        Not if one of them is gone: somebody else has decided, whom no second edit of the same kind must follow.
         Raises as `restore` does.
         """
 

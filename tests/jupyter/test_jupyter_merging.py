@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -12,11 +13,12 @@ from support.sites import jupyter_server, share_local
 
 from cs3collab import client
 from cs3collab.errors import InvalidInput
-from cs3collab.jupyter.merging import Version, parse_version
+from cs3collab.jupyter.merging import Decision, Version, parse_decision, parse_version
 from cs3collab.types import Role
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 URL = "api/cs3collab/merge/n.ipynb"
+DECIDE = "api/cs3collab/conflicts/n.ipynb"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,24 @@ def test_what_can_be_asked_for(body, version):
             parse_version(body)
     else:
         assert parse_version(body) == version
+
+
+@pytest.mark.parametrize(
+    ("body", "decision"),
+    [
+        (b'{"keys": ["a", "b"]}', Decision(("a", "b"))),
+        (b"{}", None),
+        (b'{"keys": [3]}', None),
+        (b"\xff", None),
+        (b'{"keys": ["' + b"x" * 20_000 + b'"]}', None),
+    ],
+)
+def test_what_can_be_decided(body, decision):
+    if decision is None:
+        with pytest.raises(InvalidInput):
+            parse_decision(body)
+    else:
+        assert parse_decision(body) == decision
 
 
 @pytest.fixture(params=["in its own process", "at a relay"])
@@ -93,10 +113,39 @@ async def test_what_cannot_be_merged_is_refused_in_words(server, body, expected)
     assert status == 405
 
 
+async def two_conflicts(doc, server) -> list[str]:
+    for cell in doc.shared.ycells:
+        cell["source"] += "  # ours"
+    await doc.durable()
+    base, theirs = notebook("x = 1", "y = 2"), notebook("x = 1  # theirs", "y = 2  # theirs")
+    status, answer = await server.request("POST", URL, {"content": theirs.decode(), "base": base.decode()})
+    assert (status, answer["conflicts"]) == (200, 2)
+    notes = doc.ydoc.get("conflicts", type=Map)
+    await doc.until(lambda nb: len(notes) == 2)
+    return sorted(notes.keys())
+
+
+async def test_of_many_who_decide_in_the_same_moment_one_does(server):
+    async with client.open(server.url, "n.ipynb", token=server.token) as doc:
+        one, two = await two_conflicts(doc, server)
+        answers = await asyncio.gather(*(server.request("POST", DECIDE, {"keys": [one]}) for _ in range(5)))
+        assert [status for status, _ in answers] == [200] * 5
+        assert sorted(answer["decided"] for _, answer in answers) == [False] * 4 + [True]
+        await doc.until(lambda nb: list(nb.ydoc.get("conflicts", type=Map).keys()) == [two])
+        assert await server.request("POST", DECIDE, {"keys": [one, two]}) == (200, {"decided": False})
+        assert list(doc.ydoc.get("conflicts", type=Map).keys()) == [two]
+    status, _ = await server.request("POST", DECIDE, {"keys": []})
+    assert status == 400
+    status, _ = await server.request("GET", DECIDE)
+    assert status == 405
+
+
 async def test_viewers_are_refused(home):
     await home.put("einstein", "n.ipynb", notebook("x = 1"))
     await share_local(home, "einstein", "marie", "n.ipynb", Role.VIEWER)
     async with jupyter_server(home, "marie", app="jupyter_server") as server:
         content = notebook("x = 2").decode()
         status, answer = await server.request("POST", "api/cs3collab/merge/Shares/n.ipynb", {"content": content})
+        assert status == 403, answer
+        status, answer = await server.request("POST", "api/cs3collab/conflicts/Shares/n.ipynb", {"keys": ["a"]})
         assert status == 403, answer

@@ -77,6 +77,17 @@ def test_conflicts_are_noted_once_and_are_no_part_of_the_file() -> None:
     assert note == {"cell": "cell-0", "kind": "source", "theirs": "theirs", "copy": "c.ipynb", "at": 5.0, "who": "Marie"}
 
 
+def test_who_decides_takes_all_notes_off_or_none() -> None:
+    document = seeded("ours")
+    document.note_conflicts(json.dumps([{"id": key, "cell": "", "kind": "source", "theirs": None} for key in "abc"]))
+    assert document.decide(["a", "gone"]) == b""
+    assert set(notes_of(document)) == {"a", "b", "c"}
+    assert document.decide(["a", "b", "a"])
+    assert set(notes_of(document)) == {"c"}
+    assert document.decide(["b", "c"]) == b""
+    assert set(notes_of(document)) == {"c"}
+
+
 def test_long_versions_are_in_their_file_alone_and_notes_are_bounded() -> None:
     document = seeded("ours")
     _, notes = document.merge(notebook_file("one"), notebook_file("x" * (live.LONGEST_TEXT + 1)))

@@ -114,7 +114,7 @@ async def test_a_viewer_reads_history_and_is_refused_the_rest_at_home(world: Wor
     """Frame by frame: no well-behaved replica stands between."""
     async with peer(world.url, await world.credential(VIEWER)) as link:
         attached = await link.attach(1, world.target, await world.credential(VIEWER))
-        assert attached.features == (p.HISTORY, p.MERGE)
+        assert attached.features == (p.HISTORY, p.MERGE, p.DECIDE)
         listed = await link.ask(lambda number: p.Versions(number, 1, 0.0))
         assert [entry.position for entry in listed.versions] == [1]
         content = await link.ask(lambda number: p.ReadVersion(number, 1, 1))
@@ -123,6 +123,7 @@ async def test_a_viewer_reads_history_and_is_refused_the_rest_at_home(world: Wor
             lambda n: p.Restore(n, 1, 1),
             lambda n: p.NameVersion(n, 1, 1, "mine"),
             lambda n: p.Merge(n, 1, b"{}", None, ""),
+            lambda n: p.Decide(n, 1, ["a"]),
         ):
             refused = await link.ask(build)
             assert (refused.kind, "Viewer" in refused.message) == ("not_authorized", True)

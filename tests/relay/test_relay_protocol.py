@@ -81,7 +81,7 @@ def test_tags_are_unique_and_never_change() -> None:
         *("Attach", "Attached", "Failed", "Detach", "Detached", "Sync", "Synced", "Push", "Ack", "Refuse", "Update"),
         *("Speak", "Presence", "Save", "Saved", "Status", "RoleChanged", "Renew", "Renewed", "Closed", "Forget"),
         *("Versions", "VersionList", "ReadVersion", "VersionContent", "Restore", "Restored", "NameVersion", "VersionNamed"),
-        *("Merge", "MergedIn"),
+        *("Merge", "MergedIn", "Decide", "Decided"),
     ]
 
 

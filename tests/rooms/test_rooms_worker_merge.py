@@ -47,6 +47,10 @@ async def test_a_merge_and_its_notes_survive_the_death_of_the_worker(pool: Worke
     copy: Doc[object] = Doc()
     copy.apply_update(await document.diff(b""))
     assert [note["theirs"] for note in copy.get("conflicts", type=Map).to_py().values()] == ["theirs"]
+    assert await document.decide([notes[0]["id"]])
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGKILL)
+    assert await document.decide([notes[0]["id"]]) == b""
     await document.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -65,6 +65,9 @@ class HereDocument:
 
     async def note_conflicts(self, notes: str) -> bytes:
         return self.y.note_conflicts(notes)
+
+    async def decide(self, keys: Sequence[str]) -> bytes:
+        return self.y.decide(keys)
 
     async def apply(self, update: bytes) -> Applied:
         return Applied(self.y.apply(update))
