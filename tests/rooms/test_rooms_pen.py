@@ -12,6 +12,7 @@ from support.memory_storage import ALICE, BOB, Fault, foreign_lock
 from support.pen_desk import LIMITS, Desk, Server
 
 from cs3collab.errors import LockHeld, NotAuthorized
+from cs3collab.locks import lasting
 from cs3collab.locks.foreign import CS3API4LAB_KEY
 from cs3collab.rooms.pen import HERE, Stand, edited_by, stand, takes_pen
 from cs3collab.rooms.room import Wants
