@@ -89,6 +89,7 @@ class Connection:
         self._requests = Tasks("a request of a peer")
         self._updates = Tasks("an update of a peer")
         self._unanswered_bytes = 0
+        self._merging_bytes = 0
         self._room_for_more = asyncio.Event()
         self._room_for_more.set()
         self.outbound = link_outbound(ws, limits.outlet_bytes + limits.document_bytes, abort)
@@ -301,16 +302,27 @@ class Connection:
     def _recall(self, message: p.HistoryRequest) -> None:
         """A seat is not taken away from under a restore: its credential may have to write the file."""
         chair = self._chairs.get(message.channel)
+        weight = len(message.content) + len(message.base or b"") + OVERHEAD_BYTES if isinstance(message, p.Merge) else 0
+        fits = not (weight and self._merging_bytes) or self._merging_bytes + weight <= self._limits.outbox_bytes
 
         async def work() -> p.Message:
             if chair is None:
                 raise NotFound("this channel is closed", hint="open the document again")
+            if not fits:
+                much = f"at most {self._limits.outbox_bytes} bytes of them at once"
+                raise Overloaded("too many versions of documents wait on one link to be merged", hint=f"{much}; try again")
             return await history.answer(chair.room, chair.seat, message, self._limits)
 
         task = self._answer(message.request, work)
         if isinstance(message, p.Restore | p.Merge | p.Decide) and chair is not None:
             chair.carrying.add(task)
             task.add_done_callback(chair.carrying.discard)
+        if fits:
+            self._merging_bytes += weight
+            task.add_done_callback(lambda done: self._merged(weight))
+
+    def _merged(self, weight: int) -> None:
+        self._merging_bytes -= weight
 
     async def _renew(self, message: p.Renew) -> p.Message:
         chair = self._chair(message.channel)

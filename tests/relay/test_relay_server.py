@@ -12,6 +12,7 @@ import pycrdt
 import pytest
 from jupyter_ydoc import YNotebook
 from support.links import Peer, peer
+from support.notebooks import notebook
 from support.relay_world import World
 from support.sites import Site
 
@@ -428,3 +429,19 @@ async def test_many_at_once_open_one_room(world: World) -> None:
         assert await metric(world, "cs3collab_rooms") == 1
         assert await metric(world, 'cs3collab_seats{role="editor"}') == 59
         assert await metric(world, "cs3collab_links") >= 1
+
+
+@pytest.mark.parametrize("limits", [{"outbox_bytes": 24_000}])
+async def test_versions_that_wait_to_be_merged_are_bounded_together(world: World) -> None:
+    async with peer(world.url, await world.credential(OWNER)) as link:
+        await seated(world, link, 1, OWNER)
+        merges = [p.Merge(100 + n, 1, notebook(f"{n}" * 9000, "y = 2"), notebook("", "y = 2"), "") for n in range(3)]
+        await link.send(*merges)
+        answers = {answer.request: answer for answer in [await link.expect(p.MergedIn | p.Failed) for _ in merges]}  # type: ignore[arg-type]
+        assert isinstance(answers[100], p.MergedIn)
+        assert isinstance(answers[101], p.MergedIn)
+        assert (answers[102].kind, "24000 bytes" in answers[102].hint) == ("overloaded", True)
+        alone = await link.ask(lambda number: p.Merge(number, 1, notebook("z" * 30_000, "y = 2"), None, ""))
+        assert isinstance(alone, p.MergedIn)
+        again = await link.ask(lambda number: p.Merge(number, 1, merges[2].content, merges[2].base, ""))
+        assert isinstance(again, p.MergedIn)
