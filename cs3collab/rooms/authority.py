@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 
@@ -51,6 +51,15 @@ class Standing:
     storage: Storage
     recheck: Callable[[], Awaitable[tuple[Role, str]]]
     right: tuple[Role, str] = (Role.NONE, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """Somebody who left, whose credential is kept until what they last edited is saved; how often storage did not let them."""
+
+    last_edit: int
+    storage: Storage
+    refusals: int = 0
 
 
 def check_version(theirs: bytes, base: bytes | None, copy: str, limits: Limits) -> None:
@@ -101,7 +110,7 @@ class Authority(Room):
         self.store = store
         self.past = Past(room_id.type, store, new_document, limits)
         self._service = service
-        self._departed: list[tuple[int, Storage]] = []
+        self._departed: list[Departed] = []
         self._last_append: asyncio.Future[int] | None = None
         self._refusals = 0
         self._merging = 0
@@ -297,15 +306,27 @@ class Authority(Room):
 
     def writers(self) -> list[Storage]:
         """Best first: who made the latest unsaved edit, other editors, those who left unsaved edits, the service account."""
+        return [*self._people(), *self._served()]
+
+    def _served(self) -> list[Storage]:
+        return [self._service] if self._service else []
+
+    def _people(self) -> list[Storage]:
         editors = [(s.last_edit, s.number, s.backing.storage) for s in self.seats.values() if may_edit(s)]
         present = [storage for *_, storage in sorted(editors, key=lambda e: (-e[0], e[1]))]
-        departed = [storage for _, storage in sorted(self._departed, key=lambda e: -e[0])]
-        return [*present, *departed, *([self._service] if self._service else [])]
+        departed = [each.storage for each in sorted(self._departed, key=lambda each: (each.refusals, -each.last_edit))]
+        return [*present, *departed]
 
     def readers(self) -> list[Storage]:
-        """Whoever is here can say whether the file changed, those who may write first."""
+        """Whoever is here can say whether the file changed, those who may write first, the service account last."""
         viewers = [seat.backing.storage for seat in self.seats.values() if not may_edit(seat)]
-        return [*self.writers(), *viewers]
+        return [*self._people(), *viewers, *self._served()]
+
+    def storage_refused(self, storage: Storage, error: CollabError) -> None:
+        """Of those who left: whose credential has ended is let go, others are asked after those whom storage lets."""
+        ended = isinstance(error, NotAuthenticated)
+        departed = [each for each in self._departed if not (ended and each.storage is storage)]
+        self._departed = [replace(e, refusals=e.refusals + 1) if e.storage is storage else e for e in departed]
 
     async def saved(self, position: int | None) -> bytes | None:
         """The file as it was saved at `position`, None: last; None if that is not known any more."""
@@ -316,8 +337,8 @@ class Authority(Room):
 
     def left(self, seat: Seat) -> None:
         if may_edit(seat) and seat.last_edit > self.status.saved_position:
-            others = [entry for entry in self._departed if entry[1].user.key != seat.user.key]
-            self._departed = [*others, (seat.last_edit, seat.backing.storage)][-_DEPARTED:]
+            others = [each for each in self._departed if each.storage.user.key != seat.user.key]
+            self._departed = [*others, Departed(seat.last_edit, seat.backing.storage)][-_DEPARTED:]
         if seat.last_edit:
             self.tasks.start(self.past.introduce(seat.user))
         if not self.writers_present():
@@ -332,7 +353,7 @@ class Authority(Room):
 
     def published(self, state: SaveState) -> None:
         """The keeper's news. Credentials of people who left are dropped once what they wrote is saved."""
-        self._departed = [entry for entry in self._departed if entry[0] > state.saved_position]
+        self._departed = [each for each in self._departed if each.last_edit > state.saved_position]
         if state.saved_position >= self.status.position:
             self._unsaved_since = None
         elif state.saved_position > self.status.saved_position:

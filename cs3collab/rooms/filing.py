@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from cs3collab.errors import (
     AlreadyExists,
@@ -30,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _ASKED = 8
 """People asked in one save: a deleted file must not cost a call for everybody in a full room."""
+_ASKED_AT_ALL = 64
+"""With those whose credentials have ended, which tells nothing of the file."""
 _COPIES = 20
 """Conflict copies of one second, at most."""
 _ATTEMPTS = 64
@@ -81,10 +82,19 @@ class Filed:
     theirs: Theirs | None = None
 
 
+def asked(candidates: list[Storage], refusals: list[CollabError]) -> Iterator[Storage]:
+    """Whom to ask, one after the other; `refusals` grows meanwhile. The last, which is the service account, in any case."""
+    for nth, storage in enumerate(candidates, 1):
+        known = sum(not isinstance(error, NotAuthenticated) for error in refusals)
+        if nth == len(candidates) or (known < _ASKED - 1 and nth < _ASKED_AT_ALL):
+            yield storage
+
+
 class File:
     """The file of one room. ``name`` is what it was called when last seen: a file that is renamed keeps its id.
 
-    ``digest`` is `Document.digest`. ``writers`` gives who may write, best first, ``readers`` who may read.
+    ``digest`` is `Document.digest`. ``writers`` gives who may write, best first, ``readers`` who may read. ``refused`` hears
+    whom the storage did not let at the file, and why.
     """
 
     def __init__(
@@ -98,6 +108,7 @@ class File:
         readers: Callable[[], list[Storage]],
         lease: Lease,
         limits: Limits,
+        refused: Callable[[Storage, CollabError], None] = lambda storage, error: None,
     ) -> None:
         self.name = name
         self._ref = ref
@@ -107,6 +118,7 @@ class File:
         self._readers = readers
         self._lease = lease
         self._limits = limits
+        self._refused = refused
         self._attempts: deque[str] = deque(maxlen=_ATTEMPTS)
 
     @property
@@ -116,22 +128,29 @@ class File:
 
     async def look(self) -> FileInfo | None:
         """What the first says who can see the file; None if nobody can tell."""
-        for storage in islice(self._readers(), _ASKED):
+        refusals: list[CollabError] = []
+        for storage in asked(self._readers(), refusals):
             try:
                 return await storage.stat(self._ref)
             except CollabError as error:
                 log.debug("%s cannot be looked at: %s", self._ref, error)
+                self._note(storage, error, refusals)
         return None
 
     async def file(self, work: Work) -> Filed:
         """By the first whom the storage lets. Raises why nobody could; `LeaseLost` is worth another try."""
         refusals: list[CollabError] = []
-        for storage in islice(self._writers() if work.due else self._readers(), _ASKED):
+        for storage in asked(self._writers() if work.due else self._readers(), refusals):
             try:
                 return await self._file_by(storage, work)
             except (NotAuthorized, NotAuthenticated, NotFound) as error:
-                refusals.append(error)
+                self._note(storage, error, refusals)
         raise saving.refused(refusals)
+
+    def _note(self, storage: Storage, error: CollabError, refusals: list[CollabError]) -> None:
+        refusals.append(error)
+        if isinstance(error, NotAuthorized | NotAuthenticated | NotFound):
+            self._refused(storage, error)
 
     async def _file_by(self, storage: Storage, work: Work) -> Filed:
         lock_id = await self._lease.acquire(storage) if work.due else ""
@@ -179,12 +198,14 @@ class File:
         Raises `VersionConflict` if nobody may write to either: then nothing is to be written over theirs.
         """
         for copy in (self._copy_beside, self._copy_at_home):
-            for storage in islice(self._writers(), _ASKED):
+            refusals: list[CollabError] = []
+            for storage in asked(self._writers(), refusals):
                 try:
                     if made := await copy(storage, theirs):
                         return made
                 except (NotAuthorized, NotAuthenticated, NotFound, Unsupported) as error:
                     log.info("no conflict copy of %s by this writer: %s", self._ref, error)
+                    refusals.append(error)
         raise VersionConflict(
             f"the file was changed by someone else at {saving.clock(theirs.mtime)}, and nobody present may keep a copy of it",
             hint="edits are kept here and nothing is overwritten; somebody who may write to the folder must open the notebook",

@@ -53,7 +53,7 @@ class Keeper:
     ``writers`` gives who may write, best first, ``readers`` who may read. ``saved`` gives the file as it was saved at a
     position, None: last; None if that is not known any more. ``broadcast`` logs and sends an update of the keeper's own.
     ``quiet`` tells whether the storage can be written without leaving a version each time. ``now`` is Unix seconds. With
-    a `pen` only who has it writes the file; the others take over what is saved.
+    a `pen` only who has it writes the file; the others take over what is saved. ``refused`` hears whom the storage did not let.
 
     In ``log.meta`` it keeps ``base_etag`` and ``base_digest`` (the file as last saved, seeded from or merged),
     ``saved_position``, ``saved_at``, ``saved_by``, ``recent_saves``, and ``attempted_digest``: a write that began, known for
@@ -78,6 +78,7 @@ class Keeper:
         now: Callable[[], float] = time.time,
         retry: Retry | None = None,
         pen: Pen | None = None,
+        refused: Callable[[Storage, CollabError], None] = lambda storage, error: None,
     ) -> None:
         self._ref = ref
         self._document = document
@@ -85,7 +86,15 @@ class Keeper:
         self._lease = lease
         self._pen = pen
         self._file = File(
-            ref, name, log=log, digest=document.digest, writers=writers, readers=readers, lease=lease, limits=limits
+            ref,
+            name,
+            log=log,
+            digest=document.digest,
+            writers=writers,
+            readers=readers,
+            lease=lease,
+            limits=limits,
+            refused=refused,
         )
         self._merger = Merger(document, log, self._file, broadcast=broadcast, saved=saved, now=now)
         self._publish = publish

@@ -139,6 +139,7 @@ class Opener:
             limits=self.limits,
             quiet=lambda: self.capabilities().quiet is not False,
             pen=pen,
+            refused=room.storage_refused,
         )
         if pen is not None:
             room.pen = pen

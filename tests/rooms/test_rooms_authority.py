@@ -349,3 +349,54 @@ async def test_a_room_that_cannot_save_closes_all_the_same_and_keeps_the_edits(w
     async with asyncio.timeout(5):
         await room.close()
     assert log.position == 2
+
+
+async def left_behind(world: World, *names: str) -> None:
+    """These typed something that is not in the file, and went."""
+    for name in names:
+        user = replace(BOB, opaque_id=name, username=name, display_name="")
+        storage = MemoryStorage(world.site, user)
+        seat = world.room.sit(Seat(user, Role.EDITOR, Recorder(), Standing(storage, constant(Role.EDITOR))))
+        await world.room.submit(seat, world.edit(name))
+        world.room.leave(seat)
+
+
+async def saved_by(world: World) -> str:
+    await world.room.keeper.save(keep_version=False)
+    return world.site.writes[-1][0] if world.site.writes else ""
+
+
+CROWD = [f"user-{n}" for n in range(20)]
+
+
+@pytest.mark.parametrize("service", [True, False])
+async def test_credentials_that_ended_hide_nobody_and_are_asked_once(world: World, service: bool) -> None:
+    world.room._service = MemoryStorage(world.site, replace(BOB, username="service")) if service else None
+    world.site.down = True
+    await left_behind(world, *(CROWD if service else ["carol", *CROWD]))
+    world.room.leave(world.seat)
+    world.site.down = False
+    world.site.expired_tokens = {replace(BOB, opaque_id=name).key for name in CROWD}
+    assert await saved_by(world) == ("service" if service else "carol")
+    assert world.room.writers() == ([world.room._service] if service else [])
+    before = world.site.calls["stat"]
+    world.site.down = True
+    await left_behind(world, "dave")
+    world.site.down = False
+    assert await saved_by(world) == "dave"
+    assert world.site.calls["stat"] - before < 10
+
+
+@pytest.mark.parametrize("role", [Role.NONE, Role.VIEWER])
+async def test_people_who_left_and_may_not_write_any_more_hide_nobody(world: World, role: Role) -> None:
+    world.site.down = True
+    await left_behind(world, CROWD[0], "carol", *CROWD[1:])
+    world.room.leave(world.seat)
+    world.site.down = False
+    world.site.roles |= {replace(BOB, opaque_id=name).key: role for name in CROWD}
+    assert [await saved_by(world) for _ in range(3)] == ["", "", "carol"]
+    world.site.down = True
+    await left_behind(world, *CROWD)
+    world.site.down = False
+    world.room._service = MemoryStorage(world.site, replace(BOB, username="service"))
+    assert await saved_by(world) == "service"
