@@ -3,9 +3,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IRoomState, Stop } from './state';
+import { isKept, isSaved } from './state';
 import type { IRoomStatus } from './status';
 
-export type Level = 'ok' | 'busy' | 'info' | 'warning' | 'error';
+/** `kept`: not in the file yet, and safe. */
+export type Level = 'ok' | 'kept' | 'busy' | 'info' | 'warning' | 'error';
 
 export interface IDescription {
   readonly label: string;
@@ -48,10 +50,17 @@ export function describeStop(stop: Stop, trans: Translate): string {
     : trans.__('The server cannot go on with this copy of the document (%1).', stop.reason);
 }
 
+/** How `Stand.seen_by` in cs3collab/rooms/pen.py begins when somebody edits on another server. */
+const EDITED = 'this file is being edited ';
+
 /** What the banner of preview mode says. */
 export function describePreview(status: IRoomStatus, trans: Translate): string {
   if (status.offered) {
     return trans.__('Preview mode: %1. You can edit it now.', status.reason);
+  }
+  if (status.reason.startsWith(EDITED)) {
+    const whom = status.reason.slice(EDITED.length);
+    return trans.__('This file is being edited %1: stay in preview mode, or create a copy', whom);
   }
   if (status.reason !== '') {
     return trans.__('Preview mode: %1', status.reason);
@@ -77,22 +86,34 @@ function headline(state: IRoomState, status: IRoomStatus, trans: Translate, cloc
   if (status.role === 'viewer') {
     return { level: 'info', label: trans.__('Preview mode') };
   }
-  const isSaved = status.pending === 0 && state.awaiting === null && status.savedPosition >= status.position;
+  if (state.saves > 0) {
+    return { level: 'busy', label: trans.__('Saving…') };
+  }
   if (status.problem !== '') {
     // It may also tell what happened to the file while all there is was saved.
-    return isSaved
+    return isSaved(state)
       ? { level: 'warning', label: shorten(status.problem) }
       : { level: 'error', label: trans.__('Not saved: %1', shorten(status.problem)) };
   }
-  if (!isSaved) {
-    return { level: 'busy', label: trans.__('Saving…') };
-  }
-  return status.savedAt > 0
-    ? { level: 'ok', label: trans.__('Saved at %1', clock.time(status.savedAt)) }
-    : { level: 'ok', label: trans.__('Connected · saved') };
+  return progress(state, status, trans, clock);
 }
 
-function whoReached(state: IRoomState, status: IRoomStatus, trans: Translate): string {
+/** How far edits have come where nothing is in their way. */
+function progress(state: IRoomState, status: IRoomStatus, trans: Translate, clock: IClock): Headline {
+  const time = status.savedAt > 0 ? clock.time(status.savedAt) : '';
+  if (!isKept(state)) {
+    return { level: 'busy', label: trans.__('Sending…') };
+  }
+  if (!isSaved(state)) {
+    const label =
+      time === '' ? trans.__('Edits kept · file follows') : trans.__('Edits kept · file saved at %1', time);
+    return { level: 'kept', label };
+  }
+  return { level: 'ok', label: time === '' ? trans.__('Connected · saved') : trans.__('Saved at %1', time) };
+}
+
+/** Where the edits are that are not in the file. */
+function whereEdits(state: IRoomState, status: IRoomStatus, trans: Translate): string {
   if (state.stopped !== null) {
     return describeStop(state.stopped, trans);
   }
@@ -104,6 +125,11 @@ function whoReached(state: IRoomState, status: IRoomStatus, trans: Translate): s
   if (!status.online) {
     return trans.__(
       'The home site cannot be reached. Edits are kept by your Jupyter server and sent when it is back.'
+    );
+  }
+  if (status.role === 'editor' && status.problem === '' && isKept(state) && !isSaved(state)) {
+    return trans.__(
+      'All edits are safe on disk at the home site and come into the file by themselves. Save to have them there at once.'
     );
   }
   return '';
@@ -121,7 +147,7 @@ function lastSave(status: IRoomStatus, trans: Translate, clock: IClock): string 
 
 function details(state: IRoomState, status: IRoomStatus, trans: Translate, clock: IClock): string {
   const lines = [
-    whoReached(state, status, trans),
+    whereEdits(state, status, trans),
     status.problem,
     status.role === 'viewer' ? describePreview(status, trans) : status.reason,
     status.home === '' ? '' : trans.__('Home site: %1', status.home),

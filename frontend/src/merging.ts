@@ -1,9 +1,9 @@
 /** Asks the server to bring another version of a live document in. `docs/reference/merge-api.md`. */
 
-import { URLExt } from '@jupyterlab/coreutils';
-import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { ServerConnection } from '@jupyterlab/services';
 
+import type { Asked } from './api';
+import { post } from './api';
 import type { Translate } from './describe';
 import type { IRoom } from './tokens';
 
@@ -45,28 +45,20 @@ function worthAgain(error: unknown): boolean {
   );
 }
 
-async function ask(url: string, body: string, settings: ServerConnection.ISettings): Promise<IMerged> {
-  const response = await ServerConnection.makeRequest(url, { method: 'POST', body }, settings);
-  if (!response.ok) {
-    throw await ServerConnection.ResponseError.create(response);
-  }
-  return parseMerged(await response.json());
-}
-
 /** Resolves when all is durable. Rejects with the server's words. What was brought in before is not brought in twice. */
 export async function bringIn(
-  context: Pick<DocumentRegistry.Context, 'localPath' | 'contentsModel'>,
+  context: Asked,
   version: Version,
   settings: ServerConnection.ISettings,
   delays: readonly number[] = DELAYS_MS
 ): Promise<IMerged> {
-  const type = context.contentsModel?.type === 'notebook' ? 'notebook' : 'file';
-  const path = URLExt.join(settings.baseUrl, 'api/cs3collab/merge', URLExt.encodeParts(context.localPath));
-  const url = path + URLExt.objectToQueryString({ type });
-  const body = JSON.stringify(version);
+  const ask = async (): Promise<IMerged> => {
+    const response = await post('merge', context, settings, version);
+    return parseMerged(await response.json());
+  };
   for (const delay of delays) {
     try {
-      return await ask(url, body, settings);
+      return await ask();
     } catch (error) {
       if (!worthAgain(error)) {
         throw error;
@@ -74,7 +66,7 @@ export async function bringIn(
       await new Promise(resolve => setTimeout(resolve, delay));
     }
   }
-  return ask(url, body, settings);
+  return ask();
 }
 
 const NAME_CHARS = 40;

@@ -8,6 +8,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import type { IBannerButton } from './banner';
 import { Banner } from './banner';
 import { copyDocument } from './copy';
 import { describePreview, describeStop } from './describe';
@@ -16,7 +17,7 @@ import { onNewParts, setEditable } from './editable';
 import { Offer } from './offer';
 import { takePen } from './pen';
 import { reopen } from './reopen';
-import type { IRoomState } from './state';
+import type { IRoomState, Stop } from './state';
 import { isParting, mayEdit } from './state';
 import type { IRoom } from './tokens';
 import { IRoomStatusTracker } from './tokens';
@@ -36,20 +37,20 @@ interface IActions {
 class PreviewMode {
   constructor(
     private readonly _widget: DocumentWidget,
-    room: IRoom,
+    private readonly _room: IRoom,
     private readonly _actions: IActions
   ) {
     const { trans } = _actions;
-    const edit = { label: trans.__('Edit now'), onClick: () => void _actions.edit(_widget.context) };
+    this._edit = { label: trans.__('Edit now'), onClick: () => void _actions.edit(_widget.context) };
     const copy = { label: trans.__('Create a copy'), onClick: () => void _actions.copy(_widget.context) };
-    this._banner = new Banner(copy, edit);
-    this._offer = new Offer(edit.label, edit.onClick);
+    this._banner = new Banner(copy);
+    this._offer = new Offer(this._edit.label, this._edit.onClick);
     _widget.contentHeader.addWidget(this._banner);
-    const update = (): void => this._update(room.state);
-    room.changed.connect(update);
+    const update = (): void => this._update(_room.state);
+    _room.changed.connect(update);
     onNewParts(_widget, update);
     _widget.disposed.connect(() => {
-      room.changed.disconnect(update);
+      _room.changed.disconnect(update);
       this._offer.words = null;
     });
     update();
@@ -62,14 +63,30 @@ class PreviewMode {
       this._editable = editable;
     }
     const offered = state.connected && state.stopped === null && state.status?.offered === true;
-    this._banner.say(this._words(state), offered);
+    this._banner.say(this._words(state), offered ? this._edit : this._again(state));
     this._offer.words = offered
       ? this._actions.trans.__('“%1” can be edited now.', this._widget.context.localPath)
       : null;
-    if (state.stopped !== null && !isParting(state) && !this._asked) {
-      this._asked = true;
-      void this._ask(describeStop(state.stopped, this._actions.trans));
+    const { stopped } = state;
+    const waits = stopped !== null && !isParting(state);
+    if (waits && !this._asked) {
+      void this._ask(stopped);
     }
+    this._asked = waits;
+  }
+
+  /** For who has closed the dialog without a decision. */
+  private _again({ stopped }: IRoomState): IBannerButton | null {
+    const { trans } = this._actions;
+    if (stopped === null) {
+      return null;
+    }
+    if (stopped.kind !== 'parted') {
+      return { label: trans.__('Open again…'), onClick: () => void this._ask(stopped) };
+    }
+    return stopped.failure === null
+      ? null
+      : { label: trans.__('Try again'), onClick: () => this._room.bringInAgain() };
   }
 
   private _words(state: IRoomState): string | null {
@@ -80,8 +97,10 @@ class PreviewMode {
   }
 
   /** What is on the screen is not what the others see any more: keep it as a copy or leave it, then open the document anew. */
-  private async _ask(why: string): Promise<void> {
+  private async _ask(stopped: Stop): Promise<void> {
     const { trans, copy, reopen } = this._actions;
+    const why = describeStop(stopped, trans);
+    const again = Dialog.okButton({ label: trans.__('Try again'), actions: ['again'] });
     const { button } = await showDialog({
       title: trans.__('“%1” has to be opened again', this._widget.context.localPath),
       body: trans.__(
@@ -91,7 +110,8 @@ class PreviewMode {
       buttons: [
         Dialog.cancelButton({ label: trans.__('Keep looking') }),
         Dialog.createButton({ label: trans.__('Create a copy'), actions: ['copy'] }),
-        Dialog.okButton({ label: trans.__('Open again'), actions: ['reopen'] })
+        Dialog.createButton({ label: trans.__('Open again'), actions: ['reopen'], accept: true }),
+        ...(stopped.kind === 'parted' ? [again] : [])
       ]
     });
     if (this._widget.isDisposed) {
@@ -101,11 +121,14 @@ class PreviewMode {
       await copy(this._widget.context);
     } else if (button.actions.includes('reopen')) {
       await reopen(this._widget);
+    } else if (button.actions.includes('again')) {
+      this._room.bringInAgain();
     }
   }
 
   private _editable = true;
   private _asked = false;
+  private readonly _edit: IBannerButton;
   private readonly _banner: Banner;
   private readonly _offer: Offer;
 }

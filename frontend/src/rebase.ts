@@ -45,6 +45,7 @@ class Rebase {
       }
     } catch (error) {
       // What is here stays until the person has decided.
+      this._isBusy = false;
       this._room.notBroughtIn(error instanceof Error ? error.message : String(error));
       return;
     }

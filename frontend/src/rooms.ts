@@ -56,14 +56,23 @@ export class Room implements IRoom, ISocketListener {
     this._feed({ type: 'parted', failure: why });
   }
 
+  bringInAgain(): void {
+    if (this._state.stopped?.kind === 'parted') {
+      this._feed({ type: 'parted', failure: null });
+    }
+  }
+
   /** Runs a save of the stock provider, which knows that a save failed, not why. */
   async save(stock: () => Promise<void>): Promise<void> {
     this._saveFailure = '';
+    this._feed({ type: 'saving' });
     try {
       await stock();
     } catch (error) {
       const why = this._saveFailure;
       throw new Error(why === '' ? String(error) : why.charAt(0).toUpperCase() + why.slice(1));
+    } finally {
+      this._feed({ type: 'saved' });
     }
   }
 

@@ -20,6 +20,8 @@ export interface IRoomState {
   readonly unsent: number;
   /** Position at the first edit made here that no later position has confirmed, or null. */
   readonly awaiting: number | null;
+  /** Saves that this person asked for and that are under way. */
+  readonly saves: number;
   /** Set once, for good: only opening the document anew brings a copy that is like the room. */
   readonly stopped: Stop | null;
 }
@@ -28,6 +30,8 @@ export type RoomEvent =
   | { readonly type: 'status'; readonly status: IRoomStatus }
   | { readonly type: 'edited' }
   | { readonly type: 'closed' }
+  | { readonly type: 'saving' }
+  | { readonly type: 'saved' }
   | { readonly type: 'parted'; readonly failure: string | null }
   | { readonly type: 'rejected'; readonly reason: string };
 
@@ -36,6 +40,7 @@ export const UNKNOWN: IRoomState = {
   connected: false,
   unsent: 0,
   awaiting: null,
+  saves: 0,
   stopped: null
 };
 
@@ -49,17 +54,14 @@ export function isParting(state: IRoomState): boolean {
   return state.stopped?.kind === 'parted' && state.stopped.failure === null;
 }
 
+/** Whether everything that was written here is known to be durable at the home site. */
+export function isKept({ status, connected, unsent, awaiting }: IRoomState): boolean {
+  return status !== null && connected && unsent === 0 && awaiting === null && status.pending === 0;
+}
+
 /** Whether everything is known to be in the file: what was written here, and what the server has. */
 export function isSaved(state: IRoomState): boolean {
-  const { status, connected, unsent, awaiting } = state;
-  return (
-    status !== null &&
-    connected &&
-    unsent === 0 &&
-    awaiting === null &&
-    status.pending === 0 &&
-    status.savedPosition >= status.position
-  );
+  return isKept(state) && state.status !== null && state.status.savedPosition >= state.status.position;
 }
 
 function parted(state: IRoomState, failure: string | null): IRoomState {
@@ -88,7 +90,7 @@ function lostEdits(state: IRoomState): boolean {
 function heard(state: IRoomState, status: IRoomStatus): IRoomState {
   if (status.role === 'viewer') {
     const stopped = state.stopped ?? (lostEdits(state) ? { kind: 'refused' as const } : null);
-    return { status, connected: true, unsent: 0, awaiting: null, stopped };
+    return { ...state, status, connected: true, unsent: 0, awaiting: null, stopped };
   }
   const resent = state.unsent > 0 ? (state.status?.position ?? null) : null;
   const base = state.awaiting ?? resent;
@@ -106,6 +108,10 @@ export function reduce(state: IRoomState, event: RoomEvent): IRoomState {
       return edited(state);
     case 'closed':
       return state.connected ? { ...state, connected: false } : state;
+    case 'saving':
+      return { ...state, saves: state.saves + 1 };
+    case 'saved':
+      return { ...state, saves: state.saves - 1 };
     case 'parted':
       return parted(state, event.failure);
     case 'rejected':

@@ -11,7 +11,9 @@ import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
 import { clock } from './clock';
+import type { IDescription } from './describe';
 import { describe } from './describe';
+import { Steady } from './steady';
 import type { IRoom } from './tokens';
 import { IRoomStatusTracker } from './tokens';
 
@@ -39,12 +41,15 @@ class StatusItem extends Widget {
   set room(room: IRoom | undefined) {
     this._room?.changed.disconnect(this._show);
     this._room = room;
+    this._steady.reset();
     room?.changed.connect(this._show);
     this._show();
   }
 
-  private readonly _show = (): void => {
-    const said = this._room === undefined ? null : describe(this._room.state, this._trans, clock);
+  private readonly _show = (): void =>
+    this._steady.say(this._room === undefined ? null : describe(this._room.state, this._trans, clock));
+
+  private readonly _steady = new Steady((said: IDescription | null): void => {
     const wasActive = this.active;
     this.node.textContent = said?.label ?? '';
     this.node.title = said?.title ?? '';
@@ -52,7 +57,7 @@ class StatusItem extends Widget {
     if (this.active !== wasActive) {
       this._activeChanged.emit();
     }
-  };
+  });
 
   private _room: IRoom | undefined;
   private _shown = true;

@@ -16,6 +16,8 @@ export interface IRoom {
   readonly base: string | null;
   /** To be called when what is here could not be brought into the document that the server started anew. */
   notBroughtIn(why: string): void;
+  /** Has it tried again. */
+  bringInAgain(): void;
 }
 
 /** The rooms that are open, by shared model: a model keeps its identity when its file is renamed. */

@@ -9,8 +9,7 @@ beforeAll(() => {
 async function make(clicks: string[] = []) {
   const { Banner } = await import('../src/banner');
   const copy = { label: 'Create a copy', onClick: () => void clicks.push('copy') };
-  const edit = { label: 'Edit now', onClick: () => void clicks.push('edit') };
-  return new Banner(copy, edit);
+  return new Banner(copy);
 }
 
 describe('the banner', () => {
@@ -32,17 +31,23 @@ describe('the banner', () => {
     expect(clicks).toEqual(['copy']);
   });
 
-  it('offers to edit while that is possible', async () => {
+  it('offers what can be done now, and nothing else', async () => {
     const clicks: string[] = [];
     const banner = await make(clicks);
-    const button = banner.node.querySelector<HTMLButtonElement>('.cs3-Banner-edit');
+    const button = banner.node.querySelector<HTMLButtonElement>('.cs3-Banner-act');
+    const offer = (label: string) => ({ label, onClick: () => void clicks.push(label) });
     banner.say('Preview mode');
     expect(button?.hidden).toBe(true);
-    banner.say('Preview mode', true);
-    expect(button?.hidden).toBe(false);
+    for (const label of ['Edit now', 'Try again']) {
+      banner.say('Preview mode', offer(label));
+      expect(button?.hidden).toBe(false);
+      expect(button?.textContent).toBe(label);
+      button?.click();
+    }
+    expect(clicks).toEqual(['Edit now', 'Try again']);
+    banner.say('Preview mode');
+    expect(button?.hidden).toBe(true);
     button?.click();
-    expect(clicks).toEqual(['edit']);
-    banner.say('Preview mode');
-    expect(button?.hidden).toBe(true);
+    expect(clicks.length).toBe(2);
   });
 });

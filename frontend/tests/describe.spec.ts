@@ -19,9 +19,14 @@ suite('the label', () => {
     [known({}), 'ok', 'Connected · saved · site-a.example'],
     [known({ home: '' }), 'ok', 'Connected · saved'],
     [known({ savedAt: 5 }), 'ok', 'Saved at t5 · site-a.example'],
-    [known({ pending: 1 }), 'busy', 'Saving… · site-a.example'],
-    [known({ savedPosition: 6 }), 'busy', 'Saving… · site-a.example'],
-    [known({}, { awaiting: 7 }), 'busy', 'Saving… · site-a.example'],
+    [known({ pending: 1 }), 'busy', 'Sending… · site-a.example'],
+    [known({ pending: 1, savedPosition: 6 }), 'busy', 'Sending… · site-a.example'],
+    [known({}, { awaiting: 7 }), 'busy', 'Sending… · site-a.example'],
+    [known({ savedPosition: 6 }), 'kept', 'Edits kept · file follows · site-a.example'],
+    [known({ savedPosition: 6, savedAt: 5 }), 'kept', 'Edits kept · file saved at t5 · site-a.example'],
+    [known({ savedPosition: 6, savedAt: 5 }, { saves: 1 }), 'busy', 'Saving… · site-a.example'],
+    [known({ problem: 'locked', savedPosition: 6 }, { saves: 1 }), 'busy', 'Saving… · site-a.example'],
+    [known({ online: false }, { saves: 1 }), 'warning', 'Offline · site-a.example'],
     [
       known({ problem: 'quota exceeded', savedPosition: 6 }),
       'error',
@@ -57,13 +62,27 @@ suite('the label', () => {
 suite('the title', () => {
   it('tells position, save, holder and etag', () => {
     const state = known({ position: 9, savedAt: 5, savedBy: 'einstein', holder: 'another app', etag: '"1"' });
-    expect(said(state)?.title.split('\n')).toEqual([
+    expect(said(state)?.title.split('\n').slice(1)).toEqual([
       'Home site: site-a.example',
       'Edits are stored up to position 9; the file has them up to 7',
       'Last saved: d5, by einstein',
       'Locked by: another app',
       'Version of the file (etag): "1"'
     ]);
+  });
+
+  it('says of edits that are kept how they come into the file, and only of those', () => {
+    const words = 'All edits are safe on disk';
+    expect(said(known({ savedPosition: 6 }))?.title).toContain(words);
+    for (const other of [
+      known({}),
+      known({ savedPosition: 6, pending: 1 }),
+      known({ savedPosition: 6 }, { awaiting: 7 }),
+      known({ savedPosition: 6, problem: 'locked' }),
+      known({ savedPosition: 6, role: 'viewer' })
+    ]) {
+      expect(said(other)?.title).not.toContain(words);
+    }
   });
 
   it.each<[IRoomState, string]>([
@@ -82,6 +101,9 @@ suite('preview mode', () => {
     expect(describePreview({ ...STATUS, reason: 'it is free', offered: true }, ENGLISH)).toBe(
       'Preview mode: it is free. You can edit it now.'
     );
+    expect(
+      describePreview({ ...STATUS, reason: 'this file is being edited by Ann at a.example' }, ENGLISH)
+    ).toBe('This file is being edited by Ann at a.example: stay in preview mode, or create a copy');
     expect(describePreview({ ...STATUS, holder: 'b' }, ENGLISH)).toBe('Preview mode: b is editing');
     expect(describePreview(STATUS, ENGLISH)).toContain('not edit');
   });

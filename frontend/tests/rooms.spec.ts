@@ -162,6 +162,13 @@ describe('a room', () => {
     expect(sources()[0]).toBe('a = 1');
     room.notBroughtIn('why');
     expect(room.state.stopped).toEqual({ kind: 'parted', failure: 'why' });
+    room.bringInAgain();
+    expect(isParting(room.state)).toBe(true);
+  });
+
+  it('tries nothing again where nothing was tried', () => {
+    room.bringInAgain();
+    expect(room.state.stopped).toBeNull();
   });
 
   it('guards files too', () => {
@@ -196,6 +203,15 @@ describe('a save', () => {
   it('succeeds', async () => {
     answer('success', '');
     await expect(room.save(() => Promise.resolve())).resolves.toBeUndefined();
+  });
+
+  it('is told to who looks while it is under way, however it ends', async () => {
+    for (const end of [Promise.resolve(), Promise.reject(new Error('no'))]) {
+      const save = room.save(() => end);
+      expect(room.state.saves).toBe(1);
+      await save.catch(() => undefined);
+      expect(room.state.saves).toBe(0);
+    }
   });
 });
 

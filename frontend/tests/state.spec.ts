@@ -46,6 +46,16 @@ describe('edits', () => {
   });
 });
 
+describe('a save', () => {
+  it('is under way from when it was asked for to its end', () => {
+    const saving: RoomEvent = { type: 'saving' };
+    const saved: RoomEvent = { type: 'saved' };
+    expect(after(said(), saving, saving, saved).saves).toBe(1);
+    expect(after(said(), saving, closed, viewer).saves).toBe(1);
+    expect(after(said(), saving, saved)).toEqual(after(said()));
+  });
+});
+
 describe('a role', () => {
   it('may change back and forth', () => {
     expect(mayEdit(after(said()))).toBe(true);

@@ -6,7 +6,7 @@ import { PanelLayout, Widget } from '@lumino/widgets';
 import type { IClock, Translate } from '../describe';
 import type { IEditors } from './editors';
 import { SideBySide } from './editors';
-import type { IConflict, Place, Use } from './record';
+import type { IConflict, Outcome, Place, Use } from './record';
 import { isText, useOf } from './record';
 import type { Subject } from './subject';
 import { describeChoice, describeConflict, describePlace, describeUse } from './words';
@@ -21,6 +21,8 @@ export interface ICompareServices {
   /** Brings the place in the document into view. */
   readonly reveal: (subject: Subject, conflict: IConflict) => void;
   readonly failed: (error: unknown) => void;
+  /** Says what became of taking their version where that is not to be seen. */
+  readonly told: (outcome: Outcome, conflict: IConflict) => void;
 }
 
 function element(tag: string, className: string, text = ''): HTMLElement {
@@ -129,7 +131,7 @@ export class Comparison extends Widget {
     this._busy = true;
     this.refresh();
     try {
-      await this._subject.use(this.conflicts);
+      this._services.told(await this._subject.use(this.conflicts), this._conflict);
     } catch (error) {
       this._services.failed(error);
     }

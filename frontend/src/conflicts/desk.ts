@@ -12,12 +12,14 @@ import type { Translate } from '../describe';
 import type { IRoom } from '../tokens';
 import type { ICompareServices } from './comparison';
 import type { IEditors } from './editors';
+import { decide } from './decide';
 import { compareIcon } from './icon';
 import { Markers } from './markers';
 import { News } from './news';
 import { ComparePanel } from './panel';
 import type { IConflict } from './record';
 import { Subject } from './subject';
+import { describeOutcome } from './words';
 
 function isCompare(widget: Widget | null): widget is MainAreaWidget<ComparePanel> {
   return widget instanceof MainAreaWidget && widget.content instanceof ComparePanel;
@@ -38,7 +40,14 @@ export class Desk {
       reveal: (subject, conflict) => void this._reveal(subject, conflict),
       failed: error => {
         const why = error instanceof Error ? error.message : String(error);
-        Notification.error(_trans.__('Their version cannot be read: %1', why), { autoClose: false });
+        const words = _trans.__('Their version could not be taken over: %1', why);
+        Notification.error(words, { autoClose: false });
+      },
+      told: (outcome, conflict) => {
+        const words = describeOutcome(outcome, conflict, _trans);
+        if (words !== '') {
+          Notification.info(words, { autoClose: 8000 });
+        }
       }
     };
   }
@@ -49,7 +58,8 @@ export class Desk {
     const { sharedModel } = context.model;
     let subject = this._subjects.get(sharedModel);
     if (subject === undefined) {
-      subject = new Subject(context, room, this._app.serviceManager.contents);
+      const { contents, serverSettings } = this._app.serviceManager;
+      subject = new Subject(context, room, contents, its => decide(context, its, serverSettings));
       this._subjects.set(sharedModel, subject);
       const found = subject;
       this._news.set(found, new News(found, this._trans, conflict => this.compare(found, conflict)));

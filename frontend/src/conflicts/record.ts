@@ -36,6 +36,12 @@ export type Place = 'cell' | 'gone' | 'file' | 'notebook';
 /** What taking their version does. */
 export type Use = 'replace' | 'insert' | 'delete';
 
+/**
+ * What became of taking their version. `late`: somebody else has decided. `lost`: the document has changed, so that there is nothing
+ * left to take it over into.
+ */
+export type Outcome = 'taken' | 'late' | 'lost';
+
 const NAME_CHARS = 500;
 
 function text(value: unknown): string {

@@ -14,7 +14,7 @@ import type { ITheirCell } from './copied';
 import { readCopy, theirCell } from './copied';
 import { deleteCell, insertCell, replaceText } from './edits';
 import { Conflicts } from './model';
-import type { IConflict, Place } from './record';
+import type { IConflict, Outcome, Place } from './record';
 import { beside, inGroups, placeOf, useOf } from './record';
 
 function isEditorModel(model: object): model is CodeEditor.IModel {
@@ -28,7 +28,8 @@ export class Subject {
   constructor(
     readonly context: DocumentRegistry.Context,
     private readonly _room: IRoom,
-    private readonly _contents: Contents.IManager
+    private readonly _contents: Contents.IManager,
+    private readonly _decide: (conflicts: readonly IConflict[]) => Promise<boolean>
   ) {
     const { sharedModel } = context.model;
     this._notebook = sharedModel instanceof YNotebook ? sharedModel : null;
@@ -105,15 +106,27 @@ export class Subject {
     }
   }
 
-  /** Takes over their version and the conflicts for decided. Rejects where their version cannot be read. */
-  async use(conflicts: readonly IConflict[]): Promise<void> {
+  /**
+   * Takes over their version and the conflicts for decided, unless somebody else does so in this moment: the same edit twice would
+   * double the text. Rejects where their version cannot be read and where the home site cannot say who was first.
+   */
+  async use(conflicts: readonly IConflict[]): Promise<Outcome> {
     const [conflict] = conflicts;
     const use = useOf(conflict, this.placeOf(conflict));
     const text = use === 'replace' ? await this.theirText(conflict) : '';
     const cell = use === 'insert' ? await this._theirCell(conflict) : null;
-    // Meanwhile somebody else may have decided.
-    if (!this.mayEdit || !this.conflicts.has(conflict) || use !== useOf(conflict, this.placeOf(conflict))) {
-      return;
+    const fits = (): boolean => this.mayEdit && use === useOf(conflict, this.placeOf(conflict));
+    if (!this.conflicts.has(conflict)) {
+      return 'late';
+    }
+    if (!fits()) {
+      return 'lost';
+    }
+    if (!(await this._decide(conflicts))) {
+      return 'late';
+    }
+    if (!fits()) {
+      return 'lost';
     }
     const decided = (): void => this.conflicts.remove(conflicts);
     const ours = this.editorModel(conflict)?.sharedModel;
@@ -124,6 +137,7 @@ export class Subject {
     } else if (cell !== null && this._notebook !== null) {
       insertCell(this._notebook, cell.cell, cell.among, decided);
     }
+    return 'taken';
   }
 
   /** With what the record has not: type, metadata, outputs and place. A copy that is gone is no reason not to insert the text. */

@@ -1,7 +1,7 @@
 /** The words for a conflict. Pure. */
 
 import type { Translate } from '../describe';
-import type { IConflict, Place, Use } from './record';
+import type { IConflict, Outcome, Place, Use } from './record';
 
 function someone(conflict: IConflict, trans: Translate): string {
   return conflict.who === '' ? trans.__('someone else') : conflict.who;
@@ -74,6 +74,23 @@ export function describeUse(use: Use, trans: Translate): string {
       return trans.__('Insert their cell');
     case 'delete':
       return trans.__('Delete the cell');
+  }
+}
+
+/** What became of taking their version; empty where it is there to be seen. JupyterLab cuts it at 140 characters. */
+export function describeOutcome(outcome: Outcome, conflict: IConflict, trans: Translate): string {
+  switch (outcome) {
+    case 'taken':
+      return '';
+    case 'late':
+      return trans.__('Somebody else has just decided on this.');
+    case 'lost':
+      return conflict.copy === ''
+        ? trans.__('Their version was not taken over: the document changed in that moment.')
+        : trans.__(
+            'Not taken over: the document changed in that moment. Their version is in %1.',
+            conflict.copy
+          );
   }
 }
 

@@ -16,6 +16,8 @@ let other: Y.Doc;
 let room: Room;
 let subject: Subject;
 let files: Record<string, unknown>;
+/** What happens at the home site when this person asks to decide. */
+let decide: (keys: readonly string[]) => Promise<boolean>;
 
 function open(model: YNotebook | YFile, extra: object = {}): Subject {
   const context = { path: 'folder/doc', localPath: 'folder/doc', model: { sharedModel: model, ...extra } };
@@ -23,7 +25,8 @@ function open(model: YNotebook | YFile, extra: object = {}): Subject {
     get: (path: string) =>
       path in files ? Promise.resolve({ content: files[path] }) : Promise.reject(new Error(`no ${path}`))
   };
-  return new Subject(context as never, room, contents as never);
+  const asked = (conflicts: readonly IConflict[]) => decide(conflicts.map(({ key }) => key));
+  return new Subject(context as never, room, contents as never, asked);
 }
 
 function link(first: Y.Doc, second: Y.Doc): void {
@@ -40,8 +43,17 @@ const note = (key: string, fields: object = {}): void =>
   void other.getMap('conflicts').set(key, { ...NOTE, ...fields });
 const only = (): IConflict[] => [...subject.conflicts.all];
 
+/** As the authority does it, whose news come before its answer. */
+function decideOn(keys: readonly string[]): boolean {
+  const notes = other.getMap('conflicts');
+  const all = keys.every(key => notes.has(key));
+  keys.filter(() => all).forEach(key => notes.delete(key));
+  return all;
+}
+
 beforeEach(() => {
   files = {};
+  decide = keys => Promise.resolve(decideOn(keys));
   const cells = [{ id: 'a', cell_type: 'code', source: 'ours', metadata: {} }] as never;
   notebook = YNotebook.create({ disableDocumentWideUndoRedo: true, data: { cells } });
   other = new Y.Doc();
@@ -108,9 +120,52 @@ describe('taking their version', () => {
     note('x');
     const held = only();
     other.getMap('conflicts').delete('x');
-    await subject.use(held);
+    expect(await subject.use(held)).toBe('late');
     subject.keep(held);
     expect(notebook.getCell(0).getSource()).toBe('ours');
+  });
+
+  it('does nothing when somebody else is faster', async () => {
+    note('x');
+    decide = keys => {
+      decideOn(keys);
+      return Promise.resolve(decideOn(keys));
+    };
+    expect(await subject.use(only())).toBe('late');
+    expect(notebook.getCell(0).getSource()).toBe('ours');
+  });
+
+  it('of two browsers at once is done by one', async () => {
+    note('x');
+    const theirs = YNotebook.create({ disableDocumentWideUndoRedo: true });
+    link(notebook.ydoc, theirs.ydoc);
+    room = new Room(theirs);
+    room.onMessage(statusMessage({ role: 'editor' }));
+    const cells = { get: (index: number) => ({ sharedModel: theirs.cells[index] }), changed: new Signal({}) };
+    const second = open(theirs, { cells });
+    const outcomes = await Promise.all([subject.use(only()), second.use([...second.conflicts.all])]);
+    expect(outcomes.sort()).toEqual(['late', 'taken']);
+    expect(notebook.getCell(0).getSource()).toBe('theirs');
+    expect(theirs.getCell(0).getSource()).toBe('theirs');
+  });
+
+  it('is lost with its cell, and says so', async () => {
+    note('x');
+    decide = keys => {
+      decideOn(keys);
+      notebook.deleteCell(0);
+      return Promise.resolve(true);
+    };
+    expect(await subject.use(only())).toBe('lost');
+    expect(notebook.cells.length).toBe(0);
+  });
+
+  it('changes nothing while the home site cannot say who is first', async () => {
+    note('x');
+    decide = () => Promise.reject(new Error('away'));
+    await expect(subject.use(only())).rejects.toThrow('away');
+    expect(notebook.getCell(0).getSource()).toBe('ours');
+    expect(subject.groups.length).toBe(1);
   });
 
   it('does nothing in preview mode', async () => {

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
-import type { Place } from '../../src/conflicts/record';
+import type { Outcome, Place } from '../../src/conflicts/record';
 import { KINDS } from '../../src/conflicts/record';
 import {
   describeChoice,
   describeConflict,
   describeCount,
   describeNews,
+  describeOutcome,
   describePlace
 } from '../../src/conflicts/words';
 import { ENGLISH } from '../data';
@@ -68,4 +69,12 @@ it('fits into a notification, whatever the name', () => {
   expect(describeNews('a.ipynb', 1, ENGLISH)).toContain(
     '“a.ipynb” was changed elsewhere too. 1 change could'
   );
+});
+
+it('what became of taking their version is said where it is not seen', () => {
+  const said = (outcome: Outcome, copy = '') => describeOutcome(outcome, conflict({ copy }), ENGLISH);
+  expect(said('taken')).toBe('');
+  expect(said('late')).toContain('Somebody else');
+  expect(said('lost')).toContain('not taken over');
+  expect(said('lost', 'c.ipynb')).toContain('in c.ipynb');
 });
