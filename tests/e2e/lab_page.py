@@ -50,7 +50,7 @@ class LabPage:
     async def ready(self) -> None:
         """Waits until the notebook is there, with its room and its kernel."""
         await expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=LOAD_MS)
-        await expect(self.status).to_have_attribute("data-level", re.compile("ok|busy|info"), timeout=LOAD_MS)
+        await expect(self.status).to_have_attribute("data-level", re.compile("ok|kept|busy|info"), timeout=LOAD_MS)
         await expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=LOAD_MS)
 
     async def reload(self) -> None:

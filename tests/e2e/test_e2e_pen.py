@@ -74,7 +74,7 @@ async def test_one_edits_the_other_follows_is_offered_the_pen_and_takes_it(two: 
 
     await marie.open()
     await expect(marie.banner).to_contain_text(
-        "Preview mode: this file is being edited by Albert Einstein (einstein) at a.example"
+        "This file is being edited by Albert Einstein (einstein) at a.example: stay in preview mode, or create a copy"
     )
     await expect(marie.banner.get_by_role("button", name="Create a copy")).to_be_visible()
     await expect(marie.banner.get_by_role("button", name="Edit now")).to_be_hidden()

@@ -184,11 +184,38 @@ async def test_what_may_not_be_brought_in_can_be_kept_as_a_copy(desk: Desk) -> N
     asked = page.dialogs.filter(has_text="could not be brought in")
     await expect(asked).to_be_visible()
     await page.screenshot("rebase-refused")
+    await asked.get_by_role("button", name="Keep looking").click()
+    again = page.banner.get_by_role("button", name="Try again")
+    await again.click()
+    await expect(asked).to_be_visible()
     await asked.get_by_role("button", name="Create a copy").click()
     await expect(desk.toast("The copy is in your home")).to_be_visible()
     (copy,) = desk.here.folder("marie").glob("*-Copy1.ipynb")
     assert sources(copy.read_text())[-1] == "kept = 1  # typed offline"
     assert desk.stored()[-1] == "kept = 1"
+
+
+@marie
+async def test_what_was_refused_is_brought_in_once_that_is_allowed_again(desk: Desk) -> None:
+    page = desk.page
+    await page.add_cell("kept = 1")
+    await page.save()
+    await desk.away()
+    await page.focus("kept", "End")
+    await page.type("  # typed offline")
+    owner = await desk.here.session("einstein")
+    await shares.update_share(owner, await shares.get_share(owner, desk.share), Role.VIEWER)
+    await desk.back_without_store()
+
+    asked = page.dialogs.filter(has_text="could not be brought in")
+    await expect(asked).to_be_visible()
+    await shares.update_share(owner, await shares.get_share(owner, desk.share), Role.EDITOR)
+    await asked.get_by_role("button", name="Try again").click()
+    await expect(desk.toast("What you typed was brought in.")).to_be_visible()
+    await expect(page.banner).to_be_hidden()
+    await page.show("typed offline")
+    await page.save()
+    assert desk.stored()[-1] == "kept = 1  # typed offline"
 
 
 @einstein
