@@ -96,7 +96,7 @@ class Keeper:
             limits=limits,
             refused=refused,
         )
-        self._merger = Merger(document, log, self._file, broadcast=broadcast, saved=saved, now=now)
+        self._merger = Merger(document, log, self._file, broadcast=broadcast, saved=saved, now=now, limits=limits)
         self._publish = publish
         self._broadcast = broadcast
         self._limits = limits

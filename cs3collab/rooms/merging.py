@@ -8,7 +8,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from cs3collab.errors import CollabError, Corrupt, VersionConflict
+from cs3collab.errors import CollabError, Corrupt, UpdateRejected, VersionConflict
+from cs3collab.limits import Limits
 from cs3collab.merge import ancestor
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import Copy, File, Theirs
@@ -37,6 +38,7 @@ class Merger:
         broadcast: Callable[[bytes], Awaitable[None]],
         saved: Callable[[int | None], Awaitable[bytes | None]],
         now: Callable[[], float],
+        limits: Limits,
     ) -> None:
         self._document = document
         self._log = log
@@ -45,6 +47,7 @@ class Merger:
         self._saved = saved
         self._seen: Theirs | None = None
         self._now = now
+        self._limits = limits
         self._earlier: deque[tuple[bytes, float]] = deque(maxlen=_EARLIER)
         """What others wrote before, newest first."""
 
@@ -103,7 +106,8 @@ class Merger:
             copy = await self._take(theirs, merged, "", self._broadcast)
         except Corrupt as error:  # no notebook any more, or an edit too large for one
             if not insist:
-                raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT) from error
+                more = f"; {error.hint}" if isinstance(error, UpdateRejected) else ""
+                raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT + more) from error
             return await self._replace(theirs)
         await self._accept(theirs)
         return saving.conflict_notice(theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
@@ -136,6 +140,8 @@ class Merger:
         copy: Copy | None = None,
     ) -> Copy | None:
         """Has the document say it; where the copy is if something conflicts, once people find in the document what does."""
+        if (size := len(merged.update)) > self._limits.update_bytes:
+            raise saving.too_large(size, self._limits.update_bytes)
         if merged.update:
             await self._document.apply(merged.update)
             await say(merged.update)

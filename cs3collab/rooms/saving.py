@@ -17,6 +17,7 @@ from cs3collab.errors import (
     NotAuthenticated,
     NotAuthorized,
     NotFound,
+    UpdateRejected,
     VersionConflict,
 )
 from cs3collab.limits import Limits
@@ -264,6 +265,14 @@ def broken(mtime: float, reason: str) -> str:
 
 
 BROKEN_HINT = "what is here stays, and is written again when you save; what is there now is then kept beside it"
+
+
+def too_large(size: int, limit: int) -> UpdateRejected:
+    """What others wrote, as an edit of the document."""
+    return UpdateRejected(
+        f"bringing it in takes an edit of {size:,} bytes, and at most {limit:,} are taken at once",
+        hint="to have it here, write less of it at a time, or ask whoever runs the server to raise update_bytes",
+    )
 
 
 def clock(at: float) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from dataclasses import replace
 
 import pytest
 from jupyter_ydoc import YNotebook
 from support.keeper_world import World, opened
-from support.kept_room import edit_book, notebook_file, sit
+from support.kept_room import NEVER, edit_book, notebook_file, sit
 from support.memory_storage import ALICE, BOB, Crash, Fault, MemoryStorage
 
+from cs3collab.errors import UpdateRejected
 from cs3collab.limits import Limits
 from cs3collab.rooms.saving import Looks
 from cs3collab.types import Role
@@ -311,15 +314,30 @@ async def test_the_same_conflict_again_is_written_over_again() -> None:
 async def test_a_change_too_large_for_an_edit_waits_for_people_and_the_document_opens() -> None:
     limits = Limits(idle_save_s=1e6, busy_save_s=1e6, recheck_s=1e6, look_s=1e6, update_bytes=2000)
     async with opened(limits=limits) as world:
-        world.room.document.y._limits = limits  # type: ignore[attr-defined]
         large = notebook_file("one", "x" * 5000)
         world.site.overwrite(world.id, large)
         await world.room.keeper.look()
-        assert "too large" in world.problem
+        (size,) = re.findall(r"takes an edit of (5,\d\d\d) bytes, and at most 2,000 are", world.problem)
+        assert "what is here stays, and is written again when you save; what is there now is then kept" in world.problem
+        assert "raise update_bytes" in world.problem
+        await world.type("two")
         assert world.site.content(world.id) == large
         await world.crash()
         await world.open()
-        assert await world.live() in (["one"], ["one", "x" * 5000])
+        await world.until(lambda status: f"an edit of {size} bytes" in status.problem)
+        assert await world.live() == ["one", "two"]
+        assert await world.save() == "success"
+        assert (world.file, list(world.copies.values())) == (["one", "two"], [["one", "x" * 5000]])
+        assert "kept as n.conflict-" in world.problem
+
+
+async def test_a_version_too_large_for_an_edit_is_not_brought_in_and_who_brings_it_is_told_why() -> None:
+    async with opened(limits=replace(NEVER, update_bytes=3000)) as world:
+        theirs = notebook_file("one", *("é" for _ in range(28)))
+        assert len(theirs) <= 3000
+        with pytest.raises(UpdateRejected, match=r"takes an edit of 3,\d\d\d bytes, and at most 3,000 .*raise update_bytes"):
+            await world.room.merge(world.seat, theirs)
+        assert await world.live() == ["one"]
 
 
 async def test_people_get_into_a_document_that_is_no_valid_notebook_though_the_file_changed() -> None:
