@@ -35,6 +35,12 @@ _UPLOAD_STATUS: Final = {
 }
 
 
+class ChecksumMismatch(web.HTTPClientError):
+    """Reva v2's answer; no standard has this code."""
+
+    status_code = 419
+
+
 class DataEndpoint:
     """``/data``, where InitiateFileUpload and InitiateFileDownload point to."""
 
@@ -81,33 +87,38 @@ class DataEndpoint:
         return Part(await self._site.run(self._site.tree.new_temp))
 
     async def put(self, request: web.Request) -> web.Response:
-        """Stores the body. 400 when it is not as long as was said, 413 past the limit, 507 when the disk is full."""
+        """Stores the body, whatever length was announced, as Reva does. 413 past the limit, 507 when the disk is full.
+
+        419 for another checksum than was announced: it is what keeps a body that was cut on its way from being stored.
+        """
         key, upload = self._upload(request)
-        announced, limit = self._announced(upload), self._site.config.upload_bytes
-        if max(announced or 0, request.content_length or 0) > limit:
-            raise web.HTTPRequestEntityTooLarge(limit, announced or request.content_length or 0)
+        if self._site.config.locks:
+            _check_announced(upload)
+        limit, expected = self._site.config.upload_bytes, max(upload.size or 0, request.content_length or 0)
+        if expected > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, expected)
         part = await self._part()
         try:
-            await part.receive(request, limit)
-            if announced is not None and part.size != announced:
-                raise web.HTTPBadRequest(text=f"got {part.size} bytes instead of {announced}\n")
+            await self._receive(part, request, limit)
         except BaseException:
             await part.discard()
             raise
         return await self._put(key, upload, part)
 
-    def _announced(self, upload: Upload) -> int | None:
-        """How long the body must be; None where it may be anything, as in v3, which believes what comes."""
-        if not self._site.config.locks:
-            return None
-        if upload.size is None:
-            raise web.HTTPInternalServerError(text="the upload was announced without its length\n")
-        if upload.size == 0:
-            raise web.HTTPBadRequest(text="an empty file needs no upload\n")
-        return upload.size
+    async def _receive(self, part: Part, request: web.Request, limit: int) -> None:
+        """The body; for Reva v3 what has come of one that broke off is a body too."""
+        try:
+            await part.receive(request, limit)
+        except ConnectionError:
+            if self._site.config.locks:
+                raise
 
     async def patch(self, request: web.Request) -> web.Response:
-        return await self._tus.patch(request, *self._upload(request), self._site.config.upload_bytes)
+        """A piece of a body. 500 for another checksum than was announced, else as `Tus.patch` and `put`."""
+        try:
+            return await self._tus.patch(request, *self._upload(request), self._site.config.upload_bytes)
+        except ChecksumMismatch as error:
+            raise web.HTTPInternalServerError(text=error.text) from error
 
     async def head(self, request: web.Request) -> web.StreamResponse:
         key, session = self._session(request)
@@ -116,6 +127,8 @@ class DataEndpoint:
     async def _put(self, key: str, upload: Upload, part: Part) -> web.Response:
         try:
             self._site.sessions.take(key)
+            if upload.checksum and not await asyncio.to_thread(upload.checksum.fits, part.temp, part.sha1):
+                raise ChecksumMismatch(text="the bytes have another checksum than was announced\n")
             return web.Response(headers=await self._finish(upload, part))
         except Refused as refused:
             code = _UPLOAD_STATUS.get(refused.code, 500) if self._site.config.locks else 500
@@ -167,12 +180,19 @@ class DataEndpoint:
             await asyncio.to_thread(content.file.close)
 
 
+def _check_announced(upload: Upload) -> None:
+    if upload.size is None:
+        raise web.HTTPInternalServerError(text="the upload was announced without its length\n")
+    if upload.size == 0:
+        raise web.HTTPBadRequest(text="an empty file needs no upload\n")
+
+
 async def _send(response: web.StreamResponse, file: BinaryIO, size: int) -> None:
     while size > 0:
         chunk = await asyncio.to_thread(file.read, min(size, CHUNK_BYTES))
-        if not chunk:  # cut short by another program: breaking the connection is the only way left to say so
+        if not chunk:  # breaking the connection is the only way left to say so
             response.force_close()
-            raise ConnectionResetError("the file became shorter while it was sent")
+            raise ConnectionResetError("the file is shorter than was said")
         await response.write(chunk)
         size -= len(chunk)
 

@@ -32,7 +32,8 @@ def restore_version(view: View, request: Any) -> Fields:
     """The present content becomes a version, the restored one stays in the list."""
     node, held = view.existing(request.ref, "restore_file_version")
     require(held, "initiate_file_upload")
-    if not view.index.rows("SELECT 1 FROM versions WHERE node = ? AND key = ?", node.id, request.key):
+    version = view.index.one("SELECT size FROM versions WHERE node = ? AND key = ?", node.id, request.key)
+    if version is None:
         raise not_found("no such version")
     check_write(view.lock_held(node), request.lock_id)
     temp = view.tree.new_temp()
@@ -41,7 +42,7 @@ def restore_version(view: View, request: Any) -> Fields:
         with temp.open("rb") as file:
             os.fsync(file.fileno())
         transfers.keep_version(view, node)
-        view.tree.put(view.tree.find(node.parent), node.name, temp)
+        view.tree.put(view.tree.find(node.parent), node.name, temp, announced=version[0])
     finally:
         temp.unlink(missing_ok=True)
     return {}

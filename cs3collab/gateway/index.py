@@ -17,7 +17,7 @@ from typing import Any
 from cs3collab.errors import Corrupt
 from cs3collab.gateway.status import Refused
 
-VERSION = 2
+VERSION = 3
 
 _FIRST = """
 CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -58,6 +58,7 @@ CREATE TABLE checksums(
 CREATE TABLE links(
   id TEXT PRIMARY KEY, node TEXT NOT NULL, token TEXT NOT NULL UNIQUE, password TEXT NOT NULL, proto BLOB NOT NULL);
 """,
+    "ALTER TABLE checksums ADD COLUMN announced INTEGER;",
 )
 """What makes an index of each version out of the one before."""
 

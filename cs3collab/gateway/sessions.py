@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cs3collab.gateway.access import Caller
+from cs3collab.gateway.checksums import Checksum
 from cs3collab.gateway.status import RESOURCE_EXHAUSTED, Refused, not_found
 
 MOST = 10_000
@@ -31,6 +32,7 @@ class Upload:
     if_not_exist: bool = False
     unmodified_since_ns: int | None = None
     lock_id: str = ""
+    checksum: Checksum | None = None
 
 
 @dataclass(frozen=True, slots=True)

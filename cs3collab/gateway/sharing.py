@@ -14,7 +14,17 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3collab.gateway.config import is_name
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.rights import grantee_keys
-from cs3collab.gateway.status import ALREADY_EXISTS, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Fault, Refused, denied, not_found
+from cs3collab.gateway.status import (
+    ALREADY_EXISTS,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    LOCKED,
+    NOT_FOUND,
+    Fault,
+    Refused,
+    denied,
+    not_found,
+)
 from cs3collab.gateway.view import View, timestamp
 
 _FOLDER_ONLY = ("create_container", "delete", "move")
@@ -74,10 +84,7 @@ def _grantee(grantee: Any) -> str:
 
 
 def remove_share(view: View, request: Any) -> Fields:
-    try:
-        share = _managed(view, request.ref)
-    except Refused as refused:
-        raise Refused(INTERNAL if refused.code == NOT_FOUND else refused.code, refused.message) from refused
+    share = _managed(view, request.ref)
     view.index.run("DELETE FROM shares WHERE id = ?", share.id.opaque_id)
     return {}
 
@@ -159,11 +166,19 @@ def _find(view: View, ref: Any) -> Any | None:
 
 
 def _managed(view: View, ref: Any) -> Any:
+    """What may be changed. INTERNAL for what is not found, as in Reva.
+
+    LOCKED while the file or folder itself is locked, by whomever; a new share may be made even then.
+    """
     share = _find(view, ref)
-    if share is None:
-        raise not_found("no such share")
-    if not (_is_mine(view, share) or _is_manager(view, share)):
-        raise denied("not your share") if _received_one(view, share.id.opaque_id) else not_found("no such share")
+    may = share is not None and (_is_mine(view, share) or _is_manager(view, share))
+    if share is None or not (may or _received_one(view, share.id.opaque_id)):
+        raise Refused(INTERNAL, "error getting share: no such share")
+    node = view.index.node(share.resource_id.opaque_id)
+    if node is not None and view.lock(node):
+        raise Refused(LOCKED, "can not change grants, the shared resource is locked")
+    if not may:
+        raise denied("not your share")
     return share
 
 

@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 from cs3.gateway.v1beta1 import resources_pb2 as gateway
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
+from cs3collab.gateway import checksums
 from cs3collab.gateway.access import require
 from cs3collab.gateway.files import Fields
 from cs3collab.gateway.index import Node
@@ -59,11 +60,22 @@ def initiate_upload(view: View, request: Any) -> Fields:
         if_not_exist=option == "if_not_exist" and request.if_not_exist,
         unmodified_since_ns=since.seconds * 10**9 + since.nanos if option == "if_unmodified_since" else None,
         lock_id=request.lock_id,
+        checksum=checksums.announced(request.opaque),
     )
     _check(view, upload, place.node)
     if not upload.size:  # also of a length that was not said
-        finish(view, upload, view.tree.new_temp())
+        _finish_empty(view, upload)
     return {"protocols": upload_offers(view.site, upload)}
+
+
+def _finish_empty(view: View, upload: Upload) -> None:
+    temp = view.tree.new_temp()
+    try:
+        if upload.checksum and not upload.checksum.fits(temp):
+            raise Refused(INVALID_ARGUMENT, "error: checksum mismatch")
+        finish(view, upload, temp)
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def _target(view: View, ref: Any) -> Place:
@@ -141,7 +153,7 @@ def finish(view: View, upload: Upload, temp: Path, sha1: str = "") -> Node:
     _check(view, upload, node)
     if node is not None:
         keep_version(view, node)
-    return view.tree.put(parent, node.name if node else upload.name, temp, sha1)
+    return view.tree.put(parent, node.name if node else upload.name, temp, sha1, upload.size)
 
 
 def keep_version(view: View, node: Node) -> None:
@@ -156,12 +168,13 @@ def keep_version(view: View, node: Node) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
             raise
         shutil.copy2(view.tree.disk(node), folder / key, follow_symlinks=False)  # no hard links on this file system
-    view.index.run("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", node.id, key, node.size, node.mtime_ns, node.etag)
+    _, length = view.tree.uploaded(node)
+    view.index.run("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", node.id, key, length, node.mtime_ns, node.etag)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """An open file; ``size`` in bytes. To be closed by the reader."""
+    """An open file, to be closed by the reader. ``size`` is how many bytes it was said to have; some may be missing."""
 
     file: BinaryIO
     size: int
@@ -178,21 +191,24 @@ def open_content(view: View, download: Download) -> Content:
     node, _ = view.existing(download.ref, "initiate_file_download")
     if node.is_dir:  # Reva begins to send as much as is in the folder, and breaks off
         return Content(io.BytesIO(), _tree_bytes(view, node), node.etag, node.name, node.mtime_ns)
-    return _open(view.tree.disk(node), node.etag, node.name)
+    content = _open(view.tree.disk(node), node.etag, node.name)
+    if (content.size, content.mtime_ns) != (node.size, node.mtime_ns):  # another program was faster
+        return content
+    return replace(content, size=view.tree.uploaded(node)[1])
 
 
 def _tree_bytes(view: View, node: Node) -> int:
-    return sum(_tree_bytes(view, child) for child in view.tree.children(node)) if node.is_dir else node.size
+    return sum(_tree_bytes(view, child) for child in view.tree.children(node)) if node.is_dir else view.tree.uploaded(node)[1]
 
 
 def _open_version(view: View, node_id: str, rid: Any) -> Content:
     of = storage.ResourceId(storage_id=rid.storage_id, space_id=rid.space_id, opaque_id=node_id)
     node, held = view.existing(storage.Reference(resource_id=of), "list_file_versions")
     require(held, "initiate_file_download")
-    row = view.index.one("SELECT etag FROM versions WHERE node = ? AND key = ?", node_id, rid.opaque_id)
+    row = view.index.one("SELECT etag, size FROM versions WHERE node = ? AND key = ?", node_id, rid.opaque_id)
     if row is None:
         raise not_found("no such version")
-    return _open(view.tree.versions / node_id / rid.opaque_id, row[0], node.name)
+    return replace(_open(view.tree.versions / node_id / rid.opaque_id, row[0], node.name), size=row[1])
 
 
 def _open(path: Path, etag: str, name: str) -> Content:

@@ -192,8 +192,22 @@ class Tree:
         self.settle(parent)
         return node
 
-    def put(self, parent: Node, name: str, temp: Path, sha1: str = "") -> Node:
-        """Moves the finished file `temp` into place, atomically for every reader. `sha1` is looked up when it is not given."""
+    def uploaded(self, node: Node) -> tuple[str, int]:
+        """SHA-1 of the bytes that were uploaded, empty for what another program wrote, and how many they were said to be."""
+        row = self.index.one(
+            "SELECT sha1, announced FROM checksums WHERE node = ? AND (size, mtime_ns) = (?, ?)",
+            node.id,
+            node.size,
+            node.mtime_ns,
+        )
+        sha1, announced = row or ("", None)
+        return sha1, node.size if announced is None else announced
+
+    def put(self, parent: Node, name: str, temp: Path, sha1: str = "", announced: int | None = None) -> Node:
+        """Moves the finished file `temp` into place, atomically for every reader. `sha1` is looked up when it is not given.
+
+        ``announced`` is the length that readers are told, None for the true one.
+        """
         path = self.disk(parent) / name
         sha1 = sha1 or _sha1(temp)
         info = os.stat(temp)
@@ -208,7 +222,14 @@ class Tree:
         else:
             node = old
             self.index.update_disk(node.id, info.st_ino, info.st_size, info.st_mtime_ns)
-        self.index.run("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?, ?)", node.id, info.st_size, info.st_mtime_ns, sha1)
+        self.index.run(
+            "INSERT OR REPLACE INTO checksums(node, size, mtime_ns, sha1, announced) VALUES (?, ?, ?, ?, ?)",
+            node.id,
+            info.st_size,
+            info.st_mtime_ns,
+            sha1,
+            announced,
+        )
         self.index.touch(node.id, time.time_ns())
         self.settle(parent)
         return self.index.node(node.id) or node
@@ -232,10 +253,10 @@ class Tree:
                 self.settle(folder)
 
     def delete(self, node: Node) -> None:
-        """To the trash; the key starts with the id, so that a crash in between can be made good."""
+        """To the trash; the key is the id as on Reva v2, so that a crash in between can be made good."""
         source = self.disk(node)
         parent = self.index.node(node.parent)
-        key = f"{node.id}~{time.time_ns()}"
+        key = node.id
         self.discard(node, key)
         os.rename(source, self.trash / key)
         sync_dir(source.parent)

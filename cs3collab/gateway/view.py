@@ -224,9 +224,7 @@ class View:
         metadata = dict(self.index.rows("SELECT key, value FROM metadata WHERE node = ?", node.id))
         wanted = set(keys) - {"*"}
         lock = self.lock(node)
-        checksum = self.index.one(
-            "SELECT sha1 FROM checksums WHERE node = ? AND (size, mtime_ns) = (?, ?)", node.id, node.size, node.mtime_ns
-        )
+        sha1, length = self.tree.uploaded(node)
         name = posixpath.basename(path) if path.startswith("/") and path != "/" else node.name
         top = node.id == ROOT_ID or node.parent == ROOT_ID
         info = storage.ResourceInfo(
@@ -238,10 +236,10 @@ class View:
             path=path if top else "." if node.id == node.space else name,
             name=name,
             permission_set=access.permission_set(self.held(node)),
-            size=node.size,
+            size=length,
             owner=self.owner(node),
             lock=storage.Lock.FromString(lock) if lock else None,
-            checksum=storage.ResourceChecksum(type=storage.RESOURCE_CHECKSUM_TYPE_SHA1, sum=checksum[0]) if checksum else None,
+            checksum=storage.ResourceChecksum(type=storage.RESOURCE_CHECKSUM_TYPE_SHA1, sum=sha1) if sha1 else None,
         )
         info.arbitrary_metadata.metadata.update({k: v for k, v in metadata.items() if not wanted or k in wanted})
         if node.parent and not self.shared_root(node):

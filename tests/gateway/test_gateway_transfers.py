@@ -20,13 +20,23 @@ async def test_if_not_exist_lets_one_of_many_create(einstein: Client) -> None:
     assert code(await einstein.initiate(FILE, 2, if_not_exist=True)) == "ALREADY_EXISTS"
 
 
-async def test_the_length_must_be_as_said(einstein: Client) -> None:
+async def test_another_length_is_believed_and_what_was_there_is_a_version(einstein: Client) -> None:
     etag = await einstein.write(FILE, b"whole")
-    for body in (b"short", b"x" * 21):
-        granted = await einstein.initiate(FILE, 20)
-        assert (await einstein.send(granted, body))[0] == 400
-    assert (await einstein.stat(FILE)).etag == etag
-    assert await einstein.read(FILE) == b"whole"
+    granted = await einstein.initiate(FILE, 20)
+    assert (await einstein.send(granted, b"short"))[0] == 200
+    info = await einstein.stat(FILE)
+    assert info.size == 20
+    assert info.etag != etag
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await einstein.fetch(FILE)
+    assert [size for _, size in await versions(einstein)] == [5]
+
+
+async def test_a_file_cut_short_is_as_long_as_it_is_once_another_program_writes_it(site: Started, einstein: Client) -> None:
+    assert (await einstein.send(await einstein.initiate(FILE, 20), b"short"))[0] == 200
+    (site.root / "users" / "id-einstein" / "a.txt").write_bytes(b"from a terminal")
+    assert (await einstein.stat(FILE)).size == 15
+    assert await einstein.read(FILE) == b"from a terminal"
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(site: Started, einstein: Client) -> None:

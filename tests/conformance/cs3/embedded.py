@@ -51,4 +51,4 @@ async def embedded(root: Path, system: System) -> AsyncIterator[Target]:
     ):
         a.config.peers["b.example"] = PeerRecord(b.address, "b.example")
         b.config.peers["a.example"] = PeerRecord(a.address, "a.example")
-        yield Target(system, endpoint(a), endpoint(b), imitation=True)
+        yield Target(system, endpoint(a), endpoint(b))

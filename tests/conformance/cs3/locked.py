@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from typing import Any, Final
 
 from conformance.cs3.cases import Area, OneOf
+from conformance.cs3.links import grant, make, of
+from conformance.cs3.links import request as link_request
 from conformance.cs3.locks import NO_LOCKS, get, lock, refresh, take, unlock
-from conformance.cs3.wire import by_path
+from conformance.cs3.shares import FieldMask, given, ref_of, update
+from conformance.cs3.wire import bits, by_path, role
 from conformance.cs3.world import World
+from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as local
+from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
+from cs3.sharing.link.v1beta1 import link_api_pb2 as links
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+from cs3.types.v1beta1 import types_pb2
 
 case = Area("locked")
 
@@ -191,3 +199,100 @@ async def _(w: World) -> str:
 async def _(w: World) -> str:
     await take(w.owner, await w.dir())
     return await w.owner.upload(by_path(f"{w.folder.path}/dir/file.ipynb"), b"new")
+
+
+# Its shares
+
+
+async def _shared(w: World, ref: Any, *, folder: bool = False) -> list[Any]:
+    """What came of a downgrade, a new end and the end of a share with marie; whether she has it, and may still write."""
+    share = await w.share(ref, w.marie, editor=True)
+    await take(w.owner, ref)
+    until = sharing.Share(id=share.id, expiration=types_pb2.Timestamp(seconds=int(time.time()) + 3600))
+    limited = local.UpdateShareRequest(ref=ref_of(share), share=until, update_mask=FieldMask(paths=["expiration"]))
+    answers = [await update(w.owner, share, role(editor=False, folder=folder)), await w.owner.ask("UpdateShare", limited)]
+    writes = await w.marie.seen(ref) == "OK" and "initiate_file_upload" in bits((await w.marie.stat(ref)).permission_set)
+    answers.append(await w.owner.ask("RemoveShare", local.RemoveShareRequest(ref=ref_of(share))))
+    return [*answers, writes, len(await given(w.owner, ref))]
+
+
+@case(
+    "its shares are not changed and not ended, also by its holder",
+    ["LOCKED", "LOCKED", "LOCKED", True, 1],
+    v3=["OK", "OK", "OK", True, 0],
+    why=NOT_GUARDED,
+)
+async def _(w: World) -> list[Any]:
+    return await _shared(w, await w.file())
+
+
+@case(
+    "nor are those of a locked folder",
+    ["LOCKED", "LOCKED", "LOCKED", True, 1],
+    v3=["OK", "OK", "OK", True, 0],
+    why=NOT_GUARDED,
+)
+async def _(w: World) -> list[Any]:
+    return await _shared(w, await w.dir(), folder=True)
+
+
+@case("those of the folder of a locked file are", ["OK", "OK", 0])
+async def _(w: World) -> list[Any]:
+    folder = await w.dir()
+    share = await w.share(folder, w.marie, editor=True)
+    await take(w.owner, await w.file(name="dir/file.ipynb"))
+    changed = await update(w.owner, share, role(editor=False, folder=True))
+    ended = await w.owner.ask("RemoveShare", local.RemoveShareRequest(ref=ref_of(share)))
+    return [changed, ended, len(await given(w.owner, folder))]
+
+
+@case("once the lock has expired or is released they are", ["OK", "LOCKED", "OK"], v3=["OK", "OK", "OK"], why=NOT_GUARDED)
+async def _(w: World) -> list[str]:
+    ref = await w.file()
+    share = await w.share(ref, w.marie, editor=True)
+    await take(w.owner, ref, lock(life_s=-5))
+    answers = [await update(w.owner, share, role(editor=False))]
+    await take(w.owner, ref)
+    answers.append(await update(w.owner, share, role(editor=True)))
+    await unlock(w.owner, ref)
+    return [*answers, await update(w.owner, share, role(editor=True))]
+
+
+@case(
+    "whom it is shared with hears of the lock, a stranger of nothing",
+    ["LOCKED", "LOCKED", "INTERNAL", "INTERNAL"],
+    v3=["grpc UNKNOWN"] * 4,
+    why=NOT_GUARDED,
+)
+async def _(w: World) -> list[str]:
+    ref = await w.file()
+    share = await w.share(ref, w.marie, editor=True)
+    await take(w.owner, ref)
+    ends = local.RemoveShareRequest(ref=ref_of(share))
+    answers = []
+    for client in (w.marie, w.richard):
+        answers += [await update(client, share, role(editor=False)), await client.ask("RemoveShare", ends)]
+    return answers
+
+
+@case("it can be shared with more people", ["OK", 2])
+async def _(w: World) -> list[Any]:
+    ref = await w.file()
+    await w.share(ref, w.marie, editor=True)
+    await take(w.owner, ref)
+    answer = await w.owner.ask("CreateShare", await w.share_request(ref, w.richard, editor=False))
+    return [answer, len(await given(w.owner, ref))]
+
+
+@case("its links are made, changed and ended", ["OK", "OK", "OK"])
+async def _(w: World) -> list[str]:
+    ref = await w.file()
+    link = await make(w, ref)
+    await take(w.owner, ref)
+    kind = links.UpdatePublicShareRequest.Update
+    change = kind(type=kind.TYPE_PERMISSIONS, grant=grant(editor=True))
+    return [
+        await w.owner.ask("CreatePublicShare", await link_request(w, ref)),
+        await w.owner.ask("UpdatePublicShare", links.UpdatePublicShareRequest(ref=of(link), update=change)),
+        await w.owner.ask("RemovePublicShare", links.RemovePublicShareRequest(ref=of(link))),
+    ]

@@ -335,3 +335,10 @@ async def _(w: World) -> list[str]:
     granted = await given.guest.initiate(given.ref, 5)
     await remove(w, given)
     return [str(await given.guest.send(granted, b"hers!")), await w.owner.read(given.ref)]
+
+
+@case("the share of a locked file is ended", ["OK", "one"], v3=["OK", "INTERNAL"], why=NO_LOCKS)
+async def _(w: World) -> list[str]:
+    given = await give(w, await w.file(), editor=True)
+    await take(w.owner, given.ref, lock())
+    return [await remove(w, given), await get(w.owner, given.ref)]

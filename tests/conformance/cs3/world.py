@@ -26,7 +26,6 @@ class Target:
     system: System
     home: Endpoint
     away: Endpoint
-    imitation: bool = False
 
 
 class Site:
