@@ -100,18 +100,25 @@ class PreviewMode {
   private async _ask(stopped: Stop): Promise<void> {
     const { trans, copy, reopen } = this._actions;
     const why = describeStop(stopped, trans);
-    const again = Dialog.okButton({ label: trans.__('Try again'), actions: ['again'] });
+    const isParted = stopped.kind === 'parted';
     const { button } = await showDialog({
-      title: trans.__('“%1” has to be opened again', this._widget.context.localPath),
-      body: trans.__(
-        '%1 Create a copy to keep what you see here, or open the document again as it is for everybody.',
-        why
-      ),
+      title: isParted
+        ? trans.__('What you typed is not in “%1” yet', this._widget.context.localPath)
+        : trans.__('“%1” has to be opened again', this._widget.context.localPath),
+      body: isParted
+        ? trans.__(
+            '%1 Try again, create a copy to keep what you see here, or open the document again without what you typed.',
+            why
+          )
+        : trans.__(
+            '%1 Create a copy to keep what you see here, or open the document again as it is for everybody.',
+            why
+          ),
       buttons: [
-        Dialog.cancelButton({ label: trans.__('Keep looking') }),
-        Dialog.createButton({ label: trans.__('Create a copy'), actions: ['copy'] }),
-        Dialog.createButton({ label: trans.__('Open again'), actions: ['reopen'], accept: true }),
-        ...(stopped.kind === 'parted' ? [again] : [])
+        Dialog.cancelButton({ label: trans.__('Not now') }),
+        Dialog.createButton({ accept: false, label: trans.__('Create a copy'), actions: ['copy'] }),
+        Dialog.createButton({ accept: !isParted, label: trans.__('Open again'), actions: ['reopen'] }),
+        ...(isParted ? [Dialog.okButton({ label: trans.__('Try again'), actions: ['again'] })] : [])
       ]
     });
     if (this._widget.isDisposed) {

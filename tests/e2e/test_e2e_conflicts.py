@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from lab_page import LabPage
 from lab_scene import Scene
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 from pycrdt import Array, Map
 
 from cs3collab import client
@@ -138,6 +139,58 @@ async def test_one_compares_and_takes_theirs_for_everybody(scene: Scene) -> None
     content = json.loads((await scene.world.stored())[0])
     assert set(content) == {"cells", "metadata", "nbformat", "nbformat_minor"}
     assert theirs in ["".join(cell["source"]) for cell in content["cells"]]
+
+
+async def test_two_who_take_theirs_in_the_same_moment_do_it_once(scene: Scene) -> None:
+    people = [scene.owner, scene.editor]
+    await scene.owner.add_cell("twice = 2")
+    async with document(scene) as doc:
+        cell = await cell_id(doc, "twice = 2")
+        await note(doc, "text", cell, "source", "once = 1")
+        await note(doc, "cell", "brought-back", "deleted", "# brought back")
+        waiting, both = [], asyncio.Event()
+
+        async def together(route: Route) -> None:
+            waiting.append(route)
+            if len(waiting) % 2 == 0:
+                both.set()
+            await both.wait()
+            await route.continue_()
+
+        for person in people:
+            await person.page.route("**/api/cs3collab/conflicts/**", together)
+            await count(person).get_by_role("button").click()
+            await expect(comparison(person)).to_have_count(2)
+        for name in ("Use their version", "Insert their cell"):
+            both.clear()
+            buttons = [comparison(person).get_by_role("button", name=name) for person in people]
+            await asyncio.gather(*(button.click() for button in buttons))
+            await _one_is_told("Somebody else has just decided", people)
+            for button in buttons:
+                await expect(button).to_have_count(0)
+        assert len(waiting) == 4
+        for person in people:
+            await person.page.unroute_all()
+            await close_comparison(person)
+        for person in (*people, scene.viewer):
+            await expect((await person.show("once")).locator(".cm-line")).to_have_text(["once = 1"])
+            await expect(person.page.locator(".cs3-Marker")).to_have_count(0)
+        found = [each for each in cells(doc) if each["id"] in (cell, "brought-back")]
+        assert sorted(each["source"] for each in found) == ["# brought back", "once = 1"]
+        assert await noted(doc) == []
+
+
+async def _one_is_told(words: str, people: list[LabPage]) -> None:
+    """Which one is open; afterwards nobody is told any more."""
+    toasts = [person.page.locator(".Toastify__toast", has_text=words) for person in people]
+    seeing = [asyncio.ensure_future(expect(toast).to_be_visible()) for toast in toasts]
+    done, others = await asyncio.wait(seeing, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.gather(*done)
+    for toast in toasts:
+        await expect(toast).to_have_count(0)
 
 
 async def test_a_viewer_compares_and_cannot_decide(scene: Scene) -> None:

@@ -23,6 +23,20 @@ async def test_the_status_says_saved_and_where(scene: Scene) -> None:
     await expect(scene.viewer.status).to_have_text(f"Preview mode · {home}")
 
 
+async def test_between_saves_the_status_says_that_edits_are_kept(scene: Scene) -> None:
+    owner = scene.owner
+    await owner.add_cell("# saved now")
+    await owner.save()
+    await owner.type(", and kept")
+    await expect(owner.status).to_have_attribute("data-level", "kept")
+    await expect(owner.status).to_have_text(re.compile(r"^Edits kept · file saved at \d\d:\d\d"))
+    await expect(owner.status).to_have_attribute("title", re.compile("^All edits are safe on disk at the home site"))
+    await owner.screenshot("kept")
+    await owner.save()
+    await expect(owner.status).to_have_text(re.compile(r"^Saved at \d\d:\d\d"))
+    assert "# saved now, and kept" in [cell.source for cell in (await scene.stored()).cells]
+
+
 @pytest.mark.parametrize("away", ["home", "other"])
 async def test_typing_goes_on_while_a_relay_is_killed(scene: Scene, away: str) -> None:
     site = (scene.owner if away == "home" else scene.editor).lab.person.site
