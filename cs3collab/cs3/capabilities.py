@@ -18,7 +18,7 @@ from typing import Any, Final
 from cs3collab.cs3 import locks, shares, transfer
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.transfer import Upload
+from cs3collab.cs3.transfer import Source, Upload
 from cs3collab.errors import CollabError, LockHeld, NotAuthorized, Unsupported
 from cs3collab.types import Capabilities, Etag, Lock, NotLatest, Ref, Written
 
@@ -73,12 +73,12 @@ class _Attempts:
 
     async def lands(self, **wanted: Any) -> bool:
         """Whether an upload is carried out, whatever the storage answers: v2 says 500 for some refusals."""
-        upload = Upload(await self.content(), **wanted)
+        upload = Upload(Source.of(await self.content()), **wanted)
         with contextlib.suppress(CollabError):
             ticket = await transfer.initiate_upload(self._files.session, self._ref, upload)
             if ticket is not None:
                 await transfer.put(self._files.session, ticket, upload)
-        return (await self._files.stat(self._ref)).size == len(upload.content)
+        return (await self._files.stat(self._ref)).size == upload.content.size
 
     async def changes_etag(self) -> bool:
         """Two writes at once after each other: an etag made of whole seconds stays the same."""
@@ -260,7 +260,9 @@ class NoticingFiles(Files):
         super().__init__(session, app_name=app_name)
         self._noticed = noticed
 
-    async def write(self, ref: Ref, content: bytes, *, keep_version: bool = True, **wanted: Any) -> Written | NotLatest:
+    async def write(
+        self, ref: Ref, content: bytes | Source, *, keep_version: bool = True, **wanted: Any
+    ) -> Written | NotLatest:
         before = await self._count(ref) if not keep_version and self._noticed.curious else None
         outcome = await super().write(ref, content, keep_version=keep_version, **wanted)
         if before is not None and isinstance(outcome, Written) and (after := await self._count(ref)) is not None:

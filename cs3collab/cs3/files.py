@@ -6,23 +6,29 @@ import asyncio
 import builtins
 import contextlib
 import copy
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import aiohttp
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.storage.provider.v1beta1 import spaces_api_pb2
 
 from cs3collab.cs3 import convert, locks, transfer, writing
 from cs3collab.cs3.session import Session
+from cs3collab.cs3.transfer import Source
 from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Overloaded, StorageUnavailable
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
+
+T = TypeVar("T")
 
 _ATTEMPTS = 2
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 """Between attempts to read a file that is just being written."""
+_HASHED_AT_ONCE = 256 * 1024
+"""Bytes that are hashed without leaving the event loop: less than a millisecond."""
 _AT_ONCE = 250
 """Entries of a folder that are converted without leaving the event loop; each takes about 15 us."""
 
@@ -118,9 +124,10 @@ class Files:
         Raises as `read` does, `Corrupt` also between pieces when more or less comes than the storage said.
         """
         info = await self._file(ref)
-        ticket = await transfer.initiate_download(self.session, api.InitiateFileDownloadRequest(ref=convert.to_ref(ref)))
+        request = api.InitiateFileDownloadRequest(ref=convert.to_ref(ref))
         try:
-            async with transfer.answered(self.session, ticket, max_bytes=max_bytes) as answer:
+            async with contextlib.AsyncExitStack() as stack:
+                answer = await _patiently(lambda: self._answer(stack, request, max_bytes))
                 yield info, _exactly(info, transfer.pieces(answer))
         except transfer.ShortBody as error:
             raise _other_length(info) from error
@@ -128,7 +135,7 @@ class Files:
     async def write(
         self,
         ref: Ref,
-        content: bytes,
+        content: bytes | Source,
         *,
         if_match: Etag | None = None,
         if_absent: bool = False,
@@ -139,8 +146,11 @@ class Files:
 
         The condition is checked here and by the storage, for some storages ignore it. Raises `LockHeld` for a foreign lock,
         `LeaseLost` when `lock_id` is not on the file any more, `NotFound` for a missing file (with `if_match`) or folder,
-        `NotAuthorized`, and `StorageUnavailable` when nothing was written or nobody can tell.
+        `NotAuthorized`, `Corrupt` for a `Source` that gives more or less than it says, and `StorageUnavailable` when nothing
+        was written or nobody can tell.
         """
+        if not isinstance(content, Source):
+            content = await asyncio.to_thread(Source.of, content) if len(content) > _HASHED_AT_ONCE else Source.of(content)
         upload = transfer.Upload(content, if_match, if_absent, lock_id, self.app_name if lock_id else "", keep_version)
         return await writing.write(self, ref, upload)
 
@@ -274,14 +284,25 @@ class Files:
         return str((await self.session.call("GetHome", api.GetHomeRequest())).path)
 
     async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
-        for pause in _PAUSES_S:
-            try:
-                ticket = await transfer.initiate_download(self.session, request)
-                return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
-            except transfer.Busy:
-                await asyncio.sleep(pause)
+        async def fetch() -> tuple[bytes, bool]:
+            ticket = await transfer.initiate_download(self.session, request)
+            return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
+
+        return await _patiently(fetch)
+
+    async def _answer(self, stack: contextlib.AsyncExitStack, request: Any, max_bytes: int) -> aiohttp.ClientResponse:
         ticket = await transfer.initiate_download(self.session, request)
-        return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
+        return await stack.enter_async_context(transfer.answered(self.session, ticket, max_bytes=max_bytes))
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Tries again while the storage is busy putting an upload in its place."""
+    for pause in _PAUSES_S:
+        try:
+            return await attempt()
+        except transfer.Busy:
+            await asyncio.sleep(pause)
+    return await attempt()
 
 
 async def _exactly(info: FileInfo, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3collab.cs3 import convert
 from cs3collab.cs3.gateway import TOKEN_KEY
 from cs3collab.cs3.session import Session
-from cs3collab.errors import DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
+from cs3collab.errors import Corrupt, DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
 from cs3collab.types import Etag, Ref
 
 _TRANSFER_KEY: Final = "X-Reva-Transfer"
@@ -25,10 +26,39 @@ _CHUNK_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes to upload, a piece at a time: they need not be in memory.
+
+    ``pieces`` begins anew with each call; together they are ``size`` bytes, of which ``sha1`` is the hexadecimal SHA-1.
+    """
+
+    size: int
+    sha1: str
+    pieces: Callable[[], AsyncIterator[bytes]]
+
+    @classmethod
+    def of(cls, content: bytes) -> Source:
+        """Takes a millisecond for each megabyte or two."""
+        sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        return cls(len(content), sha1, lambda: _split(content))
+
+    async def checked(self) -> AsyncIterator[bytes]:
+        """The pieces. Raises `Corrupt` rather than giving more or less than ``size``."""
+        left = self.size
+        async for piece in self.pieces():
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+        if left:
+            raise Corrupt("what is uploaded has another length than was said", hint="upload it again from the start")
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """What is wanted of one upload."""
 
-    content: bytes
+    content: Source
     if_match: Etag | None = None
     if_absent: bool = False
     lock_id: str = ""
@@ -69,18 +99,25 @@ class Answer:
 
 _DONE: Final = frozenset({200, 201, 204})
 _REFUSED: Final = frozenset({409, 412, 423})
+_OTHER_BYTES: Final = 419
 _NO_SPACE: Final = frozenset({413, 507})
 
 
 def judge(status: int, etag: str) -> Answer:
     """What an HTTP status of the PUT means. Raises for what concerns neither condition nor lock.
 
-    Reva v2 answers 500 when somebody locked the file since the upload began, so a 5xx is not yet a failure.
+    Reva v2 answers 500 when somebody locked the file since the upload began, so a 5xx is not yet a failure; 419 is its answer
+    to another checksum than was announced.
     """
     if status in _DONE:
         return Answer(Sent.DONE, Etag(etag) if etag else None)
     if status in _REFUSED:
         return Answer(Sent.REFUSED, detail=f"upload: HTTP {status}")
+    if status == _OTHER_BYTES:
+        raise StorageUnavailable(
+            "upload: the storage received other bytes than were sent",
+            hint="try again; if it stays, look at what stands between here and the gateway's data endpoint",
+        )
     if status in _NO_SPACE:
         raise StorageUnavailable(f"upload: HTTP {status}, no space", hint="free some space: the quota is used up")
     if status == 404:
@@ -91,10 +128,12 @@ def judge(status: int, etag: str) -> Answer:
 
 
 async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket:
-    """Asks for an upload. Reva v2 is done with an empty file by then; v3 waits for it to be sent."""
-    request = api.InitiateFileUploadRequest(
-        ref=convert.to_ref(ref), lock_id=upload.lock_id, opaque=convert.opaque({"Upload-Length": str(len(upload.content))})
-    )
+    """Asks for an upload. Reva v2 is done with an empty file by then; v3 waits for it to be sent.
+
+    The checksum is what makes v2 refuse a body that was cut on its way; it believes any length. v3 does not read it.
+    """
+    said = {"Upload-Length": str(upload.content.size), "Upload-Checksum": f"sha1 {upload.content.sha1}"}
+    request = api.InitiateFileUploadRequest(ref=convert.to_ref(ref), lock_id=upload.lock_id, opaque=convert.opaque(said))
     if upload.if_match is not None:
         request.if_match = upload.if_match
     elif upload.if_absent:
@@ -128,8 +167,11 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 
 
 async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
-    """Sends the content. A connection that ends without an answer is `Sent.UNSURE`."""
-    size = len(upload.content)
+    """Sends the content. A connection that ends without an answer is `Sent.UNSURE`.
+
+    Raises `Corrupt` when the content has another length than it says: then the connection is broken, before all was sent.
+    """
+    size = upload.content.size
     headers = await _headers(session, ticket) | {"Upload-Length": str(size), "Content-Type": "application/octet-stream"}
     headers["Content-Length"] = str(size)  # else aiohttp sends what it gets in pieces without saying how much comes
     if upload.lock_id:
@@ -141,7 +183,7 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     try:
         async with http.put(
             ticket.url,
-            data=_pieces(upload.content),
+            data=upload.content.checked(),
             headers=headers,
             timeout=_timeout(session, size),
             allow_redirects=False,
@@ -151,6 +193,8 @@ async def put(session: Session, ticket: Ticket, upload: Upload) -> Answer:
     except aiohttp.ClientConnectorError as error:
         raise _unreachable(ticket, error) from error
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        if isinstance(error.__cause__, Corrupt):
+            raise error.__cause__ from None
         return Answer(Sent.UNSURE, detail=f"upload: no answer ({type(error).__name__})")
 
 
@@ -231,7 +275,7 @@ async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     return body.getvalue()
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+async def _split(content: bytes) -> AsyncIterator[bytes]:
     """`content` a little at a time: aiohttp would copy it whole, or send it without letting others have a turn."""
     for start in range(0, len(content), _CHUNK_BYTES):
         yield content[start : start + _CHUNK_BYTES]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from cs3collab.cs3 import convert, locks, transfer
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.transfer import Sent, Upload
+from cs3collab.cs3.transfer import Sent, Source, Upload
 from cs3collab.errors import (
     AlreadyExists,
     CollabError,
     Conflict,
+    Corrupt,
     LeaseLost,
     LockHeld,
     NotFound,
+    Overloaded,
     StorageUnavailable,
     Unsupported,
 )
@@ -26,7 +31,7 @@ class Reader(Protocol):
     session: Session
 
     async def stat(self, ref: Ref) -> FileInfo: ...
-    async def read(self, ref: Ref, *, max_bytes: int) -> bytes: ...
+    def reading(self, ref: Ref, *, max_bytes: int) -> AbstractAsyncContextManager[tuple[FileInfo, AsyncIterator[bytes]]]: ...
 
 
 async def write(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
@@ -40,7 +45,7 @@ async def write(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
         ticket = await transfer.initiate_upload(files.session, ref, upload)
     except (Conflict, AlreadyExists, StorageUnavailable) as refused:
         return await _why(files, ref, upload, refused)
-    if not upload.content and (done := await _done_already(files, ref, upload, before)):
+    if not upload.content.size and (done := await _done_already(files, ref, upload, before)):
         return done
     answer = await transfer.put(files.session, ticket, upload)
     if answer.sent is Sent.DONE and answer.etag:
@@ -124,10 +129,19 @@ async def _lacks_folder(files: Reader, ref: Ref) -> bool:
     return folder is not None and await _stat(files, folder) is None
 
 
-async def _holds(files: Reader, now: FileInfo, content: bytes) -> bool:
-    if now.size != len(content):
+async def _holds(files: Reader, now: FileInfo, content: Source) -> bool:
+    if now.size != content.size:
         return False
-    return not content or await files.read(Ref.of(now.id), max_bytes=len(content)) == content
+    if not content.size:
+        return True
+    digest = hashlib.sha1(usedforsecurity=False)
+    try:
+        async with files.reading(Ref.of(now.id), max_bytes=content.size) as (_, pieces):
+            async for piece in pieces:
+                digest.update(piece)
+    except (Corrupt, Overloaded):  # not even as long any more
+        return False
+    return digest.hexdigest() == content.sha1
 
 
 async def _stat(files: Reader, ref: Ref) -> FileInfo | None:

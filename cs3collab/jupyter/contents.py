@@ -6,6 +6,7 @@ Switch on with ``c.ServerApp.contents_manager_class = "cs3collab.jupyter.content
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 import time
@@ -17,6 +18,7 @@ from jupyter_server.services.contents.manager import AsyncContentsManager, copy_
 from nbformat.sign import NotebookNotary
 from traitlets import Int, default
 
+from cs3collab.cs3.transfer import Source
 from cs3collab.errors import (
     AlreadyExists,
     CollabError,
@@ -236,7 +238,9 @@ class CS3ContentsManager(AsyncContentsManager):
         received = await self._uploads.add(path, model["chunk"], part)
         if isinstance(received, int):
             return _partial(path, received)
-        return await self._saved(path, "file", await self._write(path, received, model))
+        with contextlib.closing(received):
+            replaced = await self._write(path, received.source(), model)
+        return await self._saved(path, "file", replaced)
 
     async def _saved(self, path: str, type_: str, replaced: _Replaced | None = None, message: str | None = None) -> Model:
         facts = await self.places.facts(path)
@@ -250,7 +254,7 @@ class CS3ContentsManager(AsyncContentsManager):
         self.emit(data={"action": "save", "path": path})
         return saved
 
-    async def _write(self, path: str, data: bytes, model: Model | None = None) -> _Replaced:
+    async def _write(self, path: str, data: bytes | Source, model: Model | None = None) -> _Replaced:
         spot, info = await self._to_replace(path, model)
         if info is None:
             written = await spot.files.write(spot.ref, data, if_absent=True)

@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any, Final
 
+from cs3collab.cs3.transfer import Source
 from cs3collab.errors import Conflict, InvalidInput, Overloaded
+
+PIECE_BYTES: Final = 256 * 1024
+"""How much of an upload is read back at once."""
+
+
+def _file() -> IO[bytes]:
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _sha1() -> Any:
+    return hashlib.sha1(usedforsecurity=False)
 
 
 @dataclass(slots=True)
 class Upload:
-    """Bytes so far, on local disk. Not buffered, so that in the end they are read at one go without holding up others."""
+    """Bytes so far, on local disk and never all in memory."""
 
-    file: IO[bytes]
+    file: IO[bytes] = field(default_factory=_file)
+    digest: Any = field(default_factory=_sha1)
     size: int = 0
     next_chunk: int = 1
     touched: float = field(default_factory=time.monotonic)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def source(self) -> Source:
+        """What has come, for as long as this is not closed."""
+        return Source(self.size, self.digest.hexdigest(), self._pieces)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        offset = 0
+        while piece := await asyncio.to_thread(os.pread, self.file.fileno(), PIECE_BYTES, offset):
+            yield piece
+            offset += len(piece)
+
+    def append(self, content: bytes) -> None:
+        """Blocks."""
+        self.digest.update(content)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self.file.write(rest) :]
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class Uploads:
@@ -33,8 +69,8 @@ class Uploads:
         self._max_bytes, self._count, self._idle_s = max_bytes, count, idle_s
         self._running: dict[str, Upload] = {}
 
-    async def add(self, path: str, chunk: object, content: bytes) -> int | bytes:
-        """Bytes received so far, or after the last chunk the content.
+    async def add(self, path: str, chunk: object, content: bytes) -> int | Upload:
+        """Bytes received so far, or after the last chunk all of it, which the caller has to close.
 
         Raises `Conflict` for a chunk out of turn, `Overloaded` past a bound, `InvalidInput` for a chunk number that is none.
         """
@@ -48,13 +84,18 @@ class Uploads:
                 raise Conflict(f"{path} is being uploaded again", hint="let one upload of it finish")
             if chunk not in (-1, upload.next_chunk):
                 raise _out_of_turn(path, chunk)
+            whole = False
             try:
-                return await self._append(path, upload, chunk, content)
+                await self._append(path, upload, content)
+                whole = chunk == -1
             finally:
-                if self._running.get(path) is not upload:
-                    upload.file.close()
+                if whole:
+                    self._end(path, upload)
+                elif self._running.get(path) is not upload:
+                    upload.close()
+        return upload if whole else upload.size
 
-    async def _append(self, path: str, upload: Upload, chunk: int, content: bytes) -> int | bytes:
+    async def _append(self, path: str, upload: Upload, content: bytes) -> None:
         if upload.size + len(content) > self._max_bytes:
             self._end(path, upload)
             raise Overloaded(
@@ -64,13 +105,7 @@ class Uploads:
         upload.size += len(content)
         upload.next_chunk += 1
         upload.touched = time.monotonic()
-        await asyncio.to_thread(_write, upload.file, content)
-        if chunk != -1:
-            return upload.size
-        try:
-            return await asyncio.to_thread(_content, upload.file)
-        finally:
-            self._end(path, upload)
+        await asyncio.to_thread(upload.append, content)
 
     def _begin(self, path: str) -> Upload:
         if (old := self._running.get(path)) is not None:
@@ -80,26 +115,15 @@ class Uploads:
             if time.monotonic() - idle.touched < self._idle_s:
                 raise Overloaded(f"{self._count} uploads are running", hint="wait until one of them is done")
             self._end(idle_path, idle)
-        upload = self._running[path] = Upload(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        upload = self._running[path] = Upload()
         return upload
 
     def _end(self, path: str, upload: Upload) -> None:
         if self._running.get(path) is upload:
             del self._running[path]
         if not upload.busy.locked():
-            upload.file.close()
+            upload.close()
 
 
 def _out_of_turn(path: str, chunk: int) -> Conflict:
     return Conflict(f"chunk {chunk} of {path} came out of turn", hint="upload the file again from the start")
-
-
-def _write(file: IO[bytes], content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
-def _content(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()

@@ -12,7 +12,7 @@ from support.sites import USERS, Site, user
 
 from cs3collab.cs3 import transfer
 from cs3collab.cs3.files import Files
-from cs3collab.cs3.transfer import Sent, Upload
+from cs3collab.cs3.transfer import Sent, Source, Upload
 from cs3collab.errors import StorageUnavailable, Unsupported
 from cs3collab.gateway import data
 from cs3collab.gateway.config import GatewayConfig
@@ -70,6 +70,6 @@ async def test_a_write_right_after_ours_is_not_said_to_be_ours(on_put: OnPut, ru
 
 
 async def transfer_of(files: Files, resource_id: ResourceId, content: bytes) -> None:
-    ticket = await transfer.initiate_upload(files.session, Ref.of(resource_id), Upload(content))
+    ticket = await transfer.initiate_upload(files.session, Ref.of(resource_id), Upload(Source.of(content)))
     assert ticket is not None
-    assert (await transfer.put(files.session, ticket, Upload(content))).sent is Sent.DONE
+    assert (await transfer.put(files.session, ticket, Upload(Source.of(content)))).sent is Sent.DONE

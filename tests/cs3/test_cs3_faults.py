@@ -21,7 +21,7 @@ from cs3collab.cs3.blobs import CS3Blobs
 from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.transfer import Upload
+from cs3collab.cs3.transfer import Source, Upload
 from cs3collab.errors import Corrupt, InvalidInput, LockHeld, StorageUnavailable, Unavailable
 from cs3collab.gateway import data
 from cs3collab.types import Lock, NotLatest, Ref, Written
@@ -243,7 +243,7 @@ async def test_a_gateway_killed_during_an_upload_leaves_the_former_content(tmp_p
         ref = Ref(f"{await files.home()}/file.ipynb")
         assert isinstance(await files.write(ref, old), Written)
         before = await files.stat(ref)
-        ticket = await transfer.initiate_upload(files.session, ref, Upload(new, if_match=before.etag))
+        ticket = await transfer.initiate_upload(files.session, ref, Upload(Source.of(new), if_match=before.etag))
         assert ticket is not None
         http = await files.session.gateway.http()
         headers = {"X-Reva-Transfer": ticket.token, "Content-Length": str(len(new))}

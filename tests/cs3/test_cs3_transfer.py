@@ -15,7 +15,7 @@ from cs3collab.cs3 import transfer
 from cs3collab.cs3.auth import BearerToken
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
-from cs3collab.cs3.transfer import Sent, Ticket, Upload
+from cs3collab.cs3.transfer import Sent, Source, Ticket, Upload
 from cs3collab.errors import DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
 from cs3collab.types import Ref
 
@@ -64,7 +64,7 @@ async def test_an_upload_sends_the_bytes_their_exact_length_and_what_proves_the_
         seen.append((request.headers.copy(), await request.read()))
         return web.Response(headers={"ETag": '"new"'})
 
-    upload = Upload(b"content", lock_id="lock", lock_holder="cs3collab", keep_version=False)
+    upload = Upload(Source.of(b"content"), lock_id="lock", lock_holder="cs3collab", keep_version=False)
     answer = await transfer.put(session, await serve(handler), upload)
     assert (answer.sent, answer.etag) == (Sent.DONE, '"new"')
     headers, body = seen[0]
@@ -89,7 +89,7 @@ async def test_an_upload_sends_the_bytes_their_exact_length_and_what_proves_the_
     ],
 )
 async def test_what_an_answer_to_an_upload_means(serve: Serve, session: Session, status: int, sent: Sent) -> None:
-    answer = await transfer.put(session, await serve(answering(status)), Upload(b"content"))
+    answer = await transfer.put(session, await serve(answering(status)), Upload(Source.of(b"content")))
     assert answer.sent is sent
     assert answer.etag is None
 
@@ -107,7 +107,7 @@ async def test_what_is_no_matter_of_conditions_is_raised(
     serve: Serve, session: Session, status: int, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        await transfer.put(session, await serve(answering(status)), Upload(b"content"))
+        await transfer.put(session, await serve(answering(status)), Upload(Source.of(b"content")))
 
 
 async def test_secrets_are_not_carried_to_where_a_redirect_points(serve: Serve, session: Session) -> None:
@@ -120,7 +120,7 @@ async def test_secrets_are_not_carried_to_where_a_redirect_points(serve: Serve, 
 
     ticket = await serve(answering(307, Location=(await serve(elsewhere)).url))
     with pytest.raises(StorageUnavailable, match="307"):
-        await transfer.put(session, ticket, Upload(b"content"))
+        await transfer.put(session, ticket, Upload(Source.of(b"content")))
     with pytest.raises(StorageUnavailable, match="307"):
         await transfer.fetch(session, ticket, max_bytes=10)
     assert not reached
@@ -137,7 +137,7 @@ async def test_an_upload_whose_connection_breaks_is_not_sent_again(serve: Serve,
         request.transport.abort()
         return web.Response()
 
-    assert (await transfer.put(session, await serve(handler), Upload(b"content"))).sent is Sent.UNSURE
+    assert (await transfer.put(session, await serve(handler), Upload(Source.of(b"content")))).sent is Sent.UNSURE
     assert times == 1
 
 
@@ -148,14 +148,14 @@ async def test_an_upload_whose_connection_breaks_is_unsure(serve: Serve, session
         request.transport.abort()
         return web.Response()
 
-    answer = await transfer.put(session, await serve(handler), Upload(b"x" * 2**20))
+    answer = await transfer.put(session, await serve(handler), Upload(Source.of(b"x" * 2**20)))
     assert answer.sent is Sent.UNSURE
 
 
 async def test_an_endpoint_that_does_not_listen_is_named(session: Session) -> None:
     ticket = Ticket("http://127.0.0.1:1/data", "t")
     with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:1"):
-        await transfer.put(session, ticket, Upload(b"content"))
+        await transfer.put(session, ticket, Upload(Source.of(b"content")))
     with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:1"):
         await transfer.fetch(session, ticket, max_bytes=10)
 
@@ -233,7 +233,7 @@ async def test_an_endpoint_that_never_answers_meets_the_deadline(serve: Serve) -
         session = Session(gateway, BearerToken("secret"))
         with pytest.raises(DeadlineExceeded):
             await transfer.fetch(session, ticket, max_bytes=10)
-        assert (await transfer.put(session, ticket, Upload(b"x"))).sent is Sent.UNSURE
+        assert (await transfer.put(session, ticket, Upload(Source.of(b"x")))).sent is Sent.UNSURE
     over.set()
 
 
@@ -256,7 +256,7 @@ class Offering:
 @pytest.mark.parametrize("order", [("simple", "tus"), ("tus", "simple")])
 async def test_the_simple_upload_is_taken_in_whatever_order(order: tuple[str, str]) -> None:
     offering = Offering(*order)
-    ticket = await transfer.initiate_upload(offering, Ref("/f"), Upload(b"1234567", if_match='"e"', lock_id="l"))  # type: ignore[arg-type]
+    ticket = await transfer.initiate_upload(offering, Ref("/f"), Upload(Source.of(b"1234567"), if_match='"e"', lock_id="l"))  # type: ignore[arg-type]
     assert ticket == Ticket("simple", "simple")
     request = offering.asked[0]
     assert (request.if_match, request.lock_id) == ('"e"', "l")
@@ -265,7 +265,7 @@ async def test_the_simple_upload_is_taken_in_whatever_order(order: tuple[str, st
 
 async def test_an_empty_file_says_that_it_is_empty() -> None:
     offering = Offering("simple")
-    await transfer.initiate_upload(offering, Ref("/f"), Upload(b"", if_absent=True))  # type: ignore[arg-type]
+    await transfer.initiate_upload(offering, Ref("/f"), Upload(Source.of(b""), if_absent=True))  # type: ignore[arg-type]
     assert offering.asked[0].if_not_exist
     assert offering.asked[0].opaque.map["Upload-Length"].value == b"0"
 
@@ -278,6 +278,6 @@ async def test_the_download_protocols_of_both_revas(offered: tuple[str, ...], ta
 
 async def test_a_gateway_with_no_simple_protocol_is_refused_in_words() -> None:
     with pytest.raises(Unsupported, match="simple"):
-        await transfer.initiate_upload(Offering("tus"), Ref("/f"), Upload(b"x"))  # type: ignore[arg-type]
+        await transfer.initiate_upload(Offering("tus"), Ref("/f"), Upload(Source.of(b"x")))  # type: ignore[arg-type]
     with pytest.raises(Unsupported, match="simple"):
         await transfer.initiate_download(Offering("tus"), None)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cs3collab.cs3 import writing
-from cs3collab.cs3.transfer import Upload
+from cs3collab.cs3.transfer import Source, Upload
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, NotFound, StorageUnavailable, VersionConflict
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, ResourceId, Role
 
@@ -29,12 +29,12 @@ def info(etag: Etag) -> FileInfo:
     ],
 )
 def test_whether_a_condition_is_missed(if_match: Etag | None, if_absent: bool, now: FileInfo | None, lost: bool) -> None:
-    assert isinstance(writing.miss(Upload(b"new", if_match, if_absent), now), NotLatest) is lost
+    assert isinstance(writing.miss(Upload(Source.of(b"new"), if_match, if_absent), now), NotLatest) is lost
 
 
 def test_a_condition_on_a_file_that_is_gone_is_not_found() -> None:
     with pytest.raises(NotFound):
-        writing.miss(Upload(b"new", OLD), None)
+        writing.miss(Upload(Source.of(b"new"), OLD), None)
 
 
 CONFLICT, HELD, LOST, DOWN = VersionConflict("x"), LockHeld("x"), LeaseLost("x"), StorageUnavailable("x")
@@ -67,11 +67,11 @@ CONFLICT, HELD, LOST, DOWN = VersionConflict("x"), LockHeld("x"), LeaseLost("x")
 def test_what_a_refused_write_means(
     lock_id: str, now: FileInfo | None, lock: Lock | None, known: bool, refused: CollabError, meaning: type
 ) -> None:
-    upload = Upload(b"new", OLD, lock_id=lock_id)
+    upload = Upload(Source.of(b"new"), OLD, lock_id=lock_id)
     assert type(writing.explain(upload, now, lock, known, refused)) is meaning
 
 
 def test_a_refused_new_file_lacks_its_folder() -> None:
-    meaning = writing.explain(Upload(b"new", if_absent=True), None, None, False, CONFLICT)
+    meaning = writing.explain(Upload(Source.of(b"new"), if_absent=True), None, None, False, CONFLICT)
     assert isinstance(meaning, NotFound)
     assert "folder" in meaning.message

@@ -20,7 +20,7 @@ from support.sites import SiteBase, site
 
 from cs3collab.cs3 import transfer
 from cs3collab.cs3.files import Files
-from cs3collab.cs3.transfer import Sent, Upload
+from cs3collab.cs3.transfer import Sent, Source, Upload
 from cs3collab.errors import CollabError, LeaseLost, LockHeld, Unsupported
 from cs3collab.locks.arbiter import APP_NAME
 from cs3collab.locks.claims import PREFIX
@@ -290,7 +290,7 @@ async def test_a_restarted_server_gets_its_lease_back_at_once(scene: Scene) -> N
 
 async def sent(files: Files, ref: Ref, content: bytes, lock_id: str, between: Callable[[], Awaitable[object]]) -> bool:
     """Whether bytes land, sent after something happened `between` the request and them."""
-    upload = Upload(content, lock_id=lock_id, lock_holder=APP_NAME if lock_id else "")
+    upload = Upload(Source.of(content), lock_id=lock_id, lock_holder=APP_NAME if lock_id else "")
     ticket = await transfer.initiate_upload(files.session, ref, upload)
     await between()
     answer = await transfer.put(files.session, ticket, upload)
