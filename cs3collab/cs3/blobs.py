@@ -9,7 +9,7 @@ from typing import Final
 
 from cs3collab.cs3 import convert
 from cs3collab.cs3.files import Files
-from cs3collab.errors import AlreadyExists, Conflict, InvalidInput, NotFound, StorageUnavailable
+from cs3collab.errors import AlreadyExists, CollabError, Conflict, InvalidInput, NotFound, StorageUnavailable
 from cs3collab.types import Etag, FileInfo, NotLatest, Ref
 from ystore.errors import BlobConflict, BlobNotFound
 
@@ -24,7 +24,8 @@ class CS3Blobs:
     """Blobs as files below `folder` (a reference or a path), which is made with the first `put`.
 
     An upload becomes visible as a whole or not at all, and leaves no version behind where the storage lets us say so. Raises
-    `cs3collab.errors` beside what the port names. Deleted blobs go to the storage's recycle bin, which its operator empties.
+    `cs3collab.errors` beside what the port names. Deleted blobs leave the recycle bin, too, where it knows them by their id
+    (Reva v2): they come by the thousand, and the bin is a person's. Elsewhere its operator empties it.
     """
 
     def __init__(self, files: Files, folder: Ref | str, *, max_bytes: int = _LARGEST_BYTES) -> None:
@@ -86,8 +87,13 @@ class CS3Blobs:
         return sorted(found)
 
     async def delete(self, name: str) -> None:
+        ref = self._ref(name)
         with contextlib.suppress(NotFound):
-            await self._files.delete(self._ref(name))
+            node = (await self._files.stat(ref)).id.opaque_id
+            await self._files.delete(ref)
+            with contextlib.suppress(CollabError):
+                if node:  # no key at all would empty the whole bin
+                    await self._files.purge_recycled(self._folder, node)
 
     async def _children(self, folder: str) -> builtins.list[FileInfo]:
         try:

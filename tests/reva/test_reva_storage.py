@@ -19,7 +19,7 @@ from cs3collab.cs3.gateway import Gateway
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.shares import list_received_ocm_shares
 from cs3collab.rooms.ports import Storage
-from cs3collab.types import FileInfo, Role
+from cs3collab.types import FileInfo, Ref, Role
 from ystore import BlobStore
 from ystore.testing import BlobStoreTests, StoreTests
 
@@ -64,7 +64,15 @@ class OnReva:
         return CS3Blobs(files, f"{await files.home()}/.cs3collab/store/room")
 
 
-class TestBlobs(OnReva, BlobStoreTests): ...
+class TestBlobs(OnReva, BlobStoreTests):
+    async def test_deleted_blobs_leave_the_recycle_bin(self, tmp_path: Path, kind: str) -> None:
+        if kind == "v3":
+            pytest.skip("its recycle bin does not know the ids of files")
+        files = await self.here.files("einstein")
+        blobs = await self.open_blobs(tmp_path)
+        await blobs.put("1-a/seg", b"one")
+        await blobs.delete("1-a/seg")
+        assert await files.recycled(Ref(await files.home())) == []
 
 
 class TestStore(OnReva, StoreTests): ...
