@@ -46,12 +46,12 @@ class TestRevaOlder(Real):
 
 
 @pytest.mark.reva
-@pytest.mark.skipif("opencloud" not in REVADS, reason="CS3COLLAB_REVAD_OPENCLOUD names no binary")
+@pytest.mark.skipif("opencloud" not in REVADS, reason="not built, and CS3COLLAB_REVAD_OPENCLOUD names none")
 class TestRevaV2(Real):
     kind, system = "opencloud", System.V2
 
 
 @pytest.mark.reva
-@pytest.mark.skipif("v3" not in REVADS, reason="CS3COLLAB_REVAD_V3 names no binary")
+@pytest.mark.skipif("v3" not in REVADS, reason="not built, and CS3COLLAB_REVAD_V3 names none")
 class TestRevaV3(Real):
     kind, system = "v3", System.V3

@@ -290,7 +290,8 @@ async def test_a_share_of_what_was_deleted_leads_nowhere(world: World) -> None:
         if share["id"] == made["id"]:
             assert (share["path"], share["type"]) == (None, None)
             status, answer = await world.einstein("DELETE", f"shares/{made['id']}")
-            assert status == (404 if world.bare else 204) or (status, "recycle bin" in answer["hint"]) == (409, True)
+            ended = (204, 404) if world.bare else (204,)  # v3 looks for what is shared since v3.12.2
+            assert status in ended or (status, "recycle bin" in answer["hint"]) == (409, True)
     received = (await world.marie.ok("GET", "received"))["received"]
     assert [share for share in received if share["name"] == "gone.txt" and share["available"]] == []
 

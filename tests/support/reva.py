@@ -63,7 +63,7 @@ class Revad:
 KNOWN: Final = (
     Revad("v2", "github.com/cs3org/reva/v2 v2.27.7", "ocis", config.V2_PORTS, config.v2, built=True),
     Revad("opencloud", "github.com/opencloud-eu/reva/v2 v2.47.0", "decomposed", config.V2_PORTS, config.v2),
-    Revad("v3", "github.com/cs3org/reva/v3 v3.12.2", "local", reva_v3.V3_PORTS, reva_v3.v3, bare=True),
+    Revad("v3", "github.com/cs3org/reva/v3 v3.12.1", "local", reva_v3.V3_PORTS, reva_v3.v3, bare=True),
 )
 REVADS: Final = {revad.name: revad for revad in KNOWN if revad.built or os.access(revad.binary, os.X_OK)}
 """What is tested: the one that ``make reva`` always builds, and those of the others that are here."""
@@ -75,7 +75,9 @@ def need(name: str) -> Revad:
     """The kind of revad, or a failed test that says how to get it."""
     revad = next(known for known in KNOWN if known.name == name)
     if not os.access(revad.binary, os.X_OK):
-        how = "run `make reva`" if revad.built else f"name one of {revad.module} in {revad.variable}"
+        how = "run `make reva`"
+        if not revad.built:
+            how += f" with Go 1.25 or newer and gcc, or name one of {revad.module} in {revad.variable}"
         pytest.fail(f"there is no {revad.binary}: {how}", pytrace=False)
     return revad
 

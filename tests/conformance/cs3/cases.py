@@ -17,12 +17,12 @@ class System(enum.Enum):
     """The real systems. The last is the older line of the first, still the one most sites run."""
 
     V2 = "opencloud-eu/reva v2.47.0 and v2.48.0, driver decomposed"
-    V3 = "cs3org/reva v3.12.2, driver local"
+    V3 = "cs3org/reva v3.12.1 and v3.12.2, driver local"
     OLDER = "cs3org/reva v2.27.7, driver ocis"
 
 
 class OneOf:
-    """An answer that a race or the server's own order decides."""
+    """An answer that a race, the server's own order or its version decides."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = answers

@@ -72,9 +72,9 @@ def belongs(user: Any, domain: str) -> bool:
 
 
 async def strangers(w: World, here: str, there: str) -> tuple[Client, Client, Any]:
-    """Two people who do not know each other, and the home site as the other one's sees it."""
+    """Two people who know nobody of the other's site, nor einstein them, and the home site as the other one's sees it."""
     one, other = await w.here.person(here), await w.away.person(there)
-    for client, domain in ((one, w.away.endpoint.domain), (other, w.here.endpoint.domain)):
+    for client, domain in ((one, w.away.endpoint.domain), (w.owner, w.away.endpoint.domain), (other, w.here.endpoint.domain)):
         for user in await accepted(client):
             if belongs(user, domain):
                 await client.ask("DeleteAcceptedUser", invites.DeleteAcceptedUserRequest(remote_user_id=user.id))

@@ -1,0 +1,3 @@
+module github.com/cern-eos/go-eosgrpc
+
+go 1.25.0
