@@ -252,12 +252,12 @@ def undecided(whom: str) -> VersionConflict:
 
 
 def kept_notice(mtime: float, copy: str) -> str:
-    return f"The file was changed by someone else at {clock(mtime)}; their version is kept as {copy}."
+    return f"The file was changed by someone else; their version of {clock(mtime)} is kept as {copy}."
 
 
 def conflict_notice(mtime: float, conflicts: int, copy: str) -> str:
     what = "one change conflicts" if conflicts == 1 else f"{conflicts} changes conflict"
-    return f"The file was changed by someone else at {clock(mtime)}, and {what} with yours; their version is kept as {copy}."
+    return f"The file was changed by someone else, and {what} with yours; their version of {clock(mtime)} is kept as {copy}."
 
 
 def broken(mtime: float, reason: str) -> str:

@@ -106,7 +106,7 @@ function progress(state: IRoomState, status: IRoomStatus, trans: Translate, cloc
   }
   if (!isSaved(state)) {
     const label =
-      time === '' ? trans.__('Edits kept · file follows') : trans.__('Edits kept · file saved at %1', time);
+      time === '' ? trans.__('Connected · edits kept') : trans.__('Edits kept · file saved at %1', time);
     return { level: 'kept', label };
   }
   return { level: 'ok', label: time === '' ? trans.__('Connected · saved') : trans.__('Saved at %1', time) };

@@ -11,13 +11,20 @@ import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
 import { clock } from './clock';
-import type { IDescription } from './describe';
+import { comparedIn } from './conflicts/panel';
+import type { IDescription, Level } from './describe';
 import { describe } from './describe';
 import { Steady } from './steady';
 import type { IRoom } from './tokens';
 import { IRoomStatusTracker } from './tokens';
 
 const ID = '@cs3collab/frontend:status';
+
+/** Whether it is to be read out: trouble and its end are; how far edits have come changes with every key. */
+function isNews(before: string | undefined, now: Level | undefined): boolean {
+  const isTrouble = (level: string | undefined): boolean => level === 'warning' || level === 'error';
+  return before !== now && (isTrouble(before) || isTrouble(now));
+}
 
 class StatusItem extends Widget {
   constructor(private readonly _trans: TranslationBundle) {
@@ -51,6 +58,7 @@ class StatusItem extends Widget {
 
   private readonly _steady = new Steady((said: IDescription | null): void => {
     const wasActive = this.active;
+    this.node.setAttribute('aria-live', isNews(this.node.dataset.level, said?.level) ? 'polite' : 'off');
     this.node.textContent = said?.label ?? '';
     this.node.title = said?.title ?? '';
     this.node.dataset.level = said?.level ?? '';
@@ -91,7 +99,8 @@ export const status: JupyterFrontEndPlugin<void> = {
     const item = new StatusItem((translator ?? nullTranslator).load('cs3collab'));
     const follow = (): void => {
       const widget = app.shell.currentWidget;
-      const context = widget === null ? undefined : documents.contextForWidget(widget);
+      const context =
+        comparedIn(widget)?.context ?? (widget === null ? undefined : documents.contextForWidget(widget));
       item.room = context === undefined ? undefined : tracker.get(context.model.sharedModel);
     };
     app.shell.currentChanged?.connect(follow);

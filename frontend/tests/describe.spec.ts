@@ -22,7 +22,7 @@ suite('the label', () => {
     [known({ pending: 1 }), 'busy', 'Sending… · site-a.example'],
     [known({ pending: 1, savedPosition: 6 }), 'busy', 'Sending… · site-a.example'],
     [known({}, { awaiting: 7 }), 'busy', 'Sending… · site-a.example'],
-    [known({ savedPosition: 6 }), 'kept', 'Edits kept · file follows · site-a.example'],
+    [known({ savedPosition: 6 }), 'kept', 'Connected · edits kept · site-a.example'],
     [known({ savedPosition: 6, savedAt: 5 }), 'kept', 'Edits kept · file saved at t5 · site-a.example'],
     [known({ savedPosition: 6, savedAt: 5 }, { saves: 1 }), 'busy', 'Saving… · site-a.example'],
     [known({ problem: 'locked', savedPosition: 6 }, { saves: 1 }), 'busy', 'Saving… · site-a.example'],

@@ -125,8 +125,9 @@ async def test_one_compares_and_takes_theirs_for_everybody(scene: Scene) -> None
             await expect(news(person)).to_have_count(0)
         await expect(comparison(scene.editor)).to_have_count(0)
         await expect(scene.editor.page.locator(".cs3-ComparePanel")).to_contain_text("Nothing is left to decide")
-        await scene.editor.screenshot("decided")
-        await close_comparison(scene.editor)
+        await expect(scene.editor.page.locator(".cs3-ComparePanel").get_by_role("button", name="Close")).to_be_focused()
+        await scene.editor.page.keyboard.press("Enter")
+        await expect(scene.editor.page.locator(".cs3-ComparePanel")).to_have_count(0)
         await doc.until(lambda _: len(doc.ydoc.get("conflicts", type=Map)) == 0)
 
     # Taking theirs is an edit like another: undo takes it back.
@@ -139,6 +140,24 @@ async def test_one_compares_and_takes_theirs_for_everybody(scene: Scene) -> None
     content = json.loads((await scene.world.stored())[0])
     assert set(content) == {"cells", "metadata", "nbformat", "nbformat_minor"}
     assert theirs in ["".join(cell["source"]) for cell in content["cells"]]
+
+
+async def test_what_is_compared_is_saved_there_too(scene: Scene) -> None:
+    editor = scene.editor
+    await scene.owner.add_cell("# shown")
+    await scene.owner.save()
+    async with document(scene) as doc:
+        await note(doc, "shown", await cell_id(doc, "# shown"), "source", "# theirs")
+        await count(editor).get_by_role("button").click()
+        await comparison(editor).locator(".cm-merge-a .cm-content").press("Control+End")
+        await editor.type(" and compared")
+        await expect(editor.status).to_have_attribute("data-level", "kept")
+        await editor.page.keyboard.press("Control+s")
+        await expect(editor.status).to_contain_text("Saved at")
+        assert "# shown and compared" in [cell.source for cell in (await scene.stored()).cells]
+        await comparison(editor).get_by_role("button", name="Keep this version").click()
+        await doc.until(lambda _: len(doc.ydoc.get("conflicts", type=Map)) == 0)
+    await close_comparison(editor)
 
 
 async def test_two_who_take_theirs_in_the_same_moment_do_it_once(scene: Scene) -> None:

@@ -75,7 +75,10 @@ export class Comparison extends Widget {
     this._where.textContent = where;
     this.node.setAttribute('aria-label', `${where}: ${describeConflict(this._conflict, this.place, trans)}`);
     const editable = this._subject.mayEdit;
-    this._deciding.forEach(made => (made.disabled = !editable || this._busy));
+    for (const made of this._deciding) {
+      made.disabled = !editable;
+      made.setAttribute('aria-disabled', String(!editable || this._busy)); // who is disabled loses the focus
+    }
     this._notice.textContent = editable
       ? ''
       : trans.__('Preview mode: you may compare, an editor has to decide.');
@@ -113,7 +116,7 @@ export class Comparison extends Widget {
     const use = this._use;
     const path = this._subject.copyOf(this._conflict);
     this._deciding = [
-      button(trans.__('Keep this version'), () => this._subject.keep(this.conflicts), true),
+      button(trans.__('Keep this version'), () => this._keep(), true),
       ...(use === null ? [] : [button(describeUse(use, trans), () => void this._take())])
     ];
     const open =
@@ -127,7 +130,16 @@ export class Comparison extends Widget {
     return choice;
   }
 
+  private _keep(): void {
+    if (!this._busy) {
+      this._subject.keep(this.conflicts);
+    }
+  }
+
   private async _take(): Promise<void> {
+    if (this._busy) {
+      return;
+    }
     this._busy = true;
     this.refresh();
     try {

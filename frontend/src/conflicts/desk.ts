@@ -16,7 +16,7 @@ import { decide } from './decide';
 import { compareIcon } from './icon';
 import { Markers } from './markers';
 import { News } from './news';
-import { ComparePanel } from './panel';
+import { comparedIn, ComparePanel } from './panel';
 import type { IConflict } from './record';
 import { Subject } from './subject';
 import { describeOutcome } from './words';
@@ -74,11 +74,9 @@ export class Desk {
     if (widget === null) {
       return null;
     }
-    if (isCompare(widget)) {
-      return widget.content.subject;
-    }
     const context = this._documents.contextForWidget(widget);
-    return context === undefined ? null : (this._subjects.get(context.model.sharedModel) ?? null);
+    const subject = context === undefined ? undefined : this._subjects.get(context.model.sharedModel);
+    return comparedIn(widget) ?? subject ?? null;
   }
 
   /** Opens the view beside the document, or brings it to the front, at `conflict`. */

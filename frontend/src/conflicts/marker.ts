@@ -27,6 +27,7 @@ export class Marker extends Widget {
   say(text: string): void {
     if (this._text.textContent !== text) {
       this._text.textContent = text;
+      this._text.title = text;
       this._button.setAttribute('aria-label', `${this._button.textContent}: ${text}`);
     }
   }

@@ -1,5 +1,6 @@
 /** The view that compares a document with what somebody else made of it. */
 
+import { MainAreaWidget } from '@jupyterlab/apputils';
 import { Panel, Widget } from '@lumino/widgets';
 
 import type { ICompareServices } from './comparison';
@@ -16,8 +17,11 @@ export class ComparePanel extends Panel {
     super();
     this.addClass('cs3-ComparePanel');
     this._none.addClass('cs3-ComparePanel-none');
-    this._none.node.setAttribute('role', 'status');
-    this._none.node.tabIndex = -1;
+    this._said.setAttribute('role', 'status');
+    this._close.className = 'jp-mod-styled cs3-Comparison-button';
+    this._close.textContent = _services.trans.__('Close');
+    this._close.addEventListener('click', () => this.parent?.close());
+    this._none.node.append(this._said, this._close);
     this.addWidget(this._none);
     subject.changed.connect(this._follow);
     this._follow();
@@ -30,7 +34,7 @@ export class ComparePanel extends Panel {
     );
     const shown = found ?? this._comparisons.at(0);
     shown?.node.scrollIntoView({ block: 'start' });
-    shown?.focus();
+    (shown ?? this._close).focus();
   }
 
   override dispose(): void {
@@ -59,12 +63,12 @@ export class ComparePanel extends Panel {
     this._say(groups.length === 0);
     if (focused >= 0 && !this.node.contains(document.activeElement)) {
       const next = this._comparisons.at(Math.min(focused, this._comparisons.length - 1));
-      (next ?? this._none.node).focus();
+      (next ?? this._close).focus();
     }
   };
 
   private _say(none: boolean): void {
-    this._none.node.textContent = none ? this._services.trans.__('Nothing is left to decide.') : '';
+    this._said.textContent = none ? this._services.trans.__('Nothing is left to decide.') : '';
     this._none.setHidden(!none);
   }
 
@@ -76,5 +80,14 @@ export class ComparePanel extends Panel {
   }
 
   private readonly _none = new Widget();
+  private readonly _said = document.createElement('p');
+  private readonly _close = document.createElement('button');
   private _comparisons: Comparison[] = [];
+}
+
+/** What the view in `widget` compares, null if it is no such view. */
+export function comparedIn(widget: Widget | null): Subject | null {
+  return widget instanceof MainAreaWidget && widget.content instanceof ComparePanel
+    ? widget.content.subject
+    : null;
 }

@@ -11,9 +11,11 @@ import { FACTORIES, isDocument } from '../documents';
 import { IRoomStatusTracker } from '../tokens';
 import { Desk } from './desk';
 import { ConflictItem } from './item';
+import { comparedIn } from './panel';
 
 const ID = '@cs3collab/frontend:conflicts';
 export const COMPARE = 'cs3collab:compare';
+const SAVE = 'cs3collab:save-compared';
 
 export const conflicts: JupyterFrontEndPlugin<void> = {
   id: ID,
@@ -54,6 +56,12 @@ export const conflicts: JupyterFrontEndPlugin<void> = {
         }
       }
     });
+    app.commands.addCommand(SAVE, {
+      label: trans.__('Save the Compared Document'),
+      isEnabled: () => comparedIn(app.shell.currentWidget)?.mayEdit ?? false,
+      execute: () => comparedIn(app.shell.currentWidget)?.context.save()
+    });
+    app.commands.addKeyBinding({ command: SAVE, keys: ['Accel S'], selector: '.cs3-ComparePanel' });
     palette?.addItem({ command: COMPARE, category: trans.__('File Operations') });
 
     const item = new ConflictItem(trans, subject => desk.compare(subject, null));
