@@ -169,10 +169,10 @@ class Files:
 
     async def list(self, ref: Ref) -> builtins.list[FileInfo]:
         """The children of a folder, in the gateway's order."""
-        infos = await self.session.pages("ListContainer", api.ListContainerRequest(ref=convert.to_ref(ref)), "infos")
-        if len(infos) <= _AT_ONCE:
-            return [convert.from_info(info) for info in infos]
-        return await asyncio.to_thread(lambda: [convert.from_info(info) for info in infos])
+        answers = await self.session.answers("ListContainer", api.ListContainerRequest(ref=convert.to_ref(ref)))
+        if sum(len(answer.infos) for answer in answers) <= _AT_ONCE:
+            return _infos(answers)
+        return await asyncio.to_thread(_infos, answers)
 
     async def mkdir(self, ref: Ref) -> None:
         """Raises `AlreadyExists`; a missing parent is `NotFound` or `Conflict`."""
@@ -293,6 +293,10 @@ class Files:
     async def _answer(self, stack: contextlib.AsyncExitStack, request: Any, max_bytes: int) -> aiohttp.ClientResponse:
         ticket = await transfer.initiate_download(self.session, request)
         return await stack.enter_async_context(transfer.answered(self.session, ticket, max_bytes=max_bytes))
+
+
+def _infos(answers: Iterable[Any]) -> list[FileInfo]:
+    return [convert.from_info(info) for answer in answers for info in answer.infos]
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -77,10 +77,14 @@ class Session:
 
     async def pages(self, method: str, request: Any, field: str) -> list[Any]:
         """The entries of `field` of all pages of a listing."""
+        return [entry for answer in await self.answers(method, request) for entry in getattr(answer, field)]
+
+    async def answers(self, method: str, request: Any) -> list[Any]:
+        """All pages of a listing."""
         found: list[Any] = []
         while True:
             response = await self.call(method, request)
-            found.extend(getattr(response, field))
+            found.append(response)
             if response.next_page_token in ("", request.page_token):
                 return found
             request.page_token = response.next_page_token
