@@ -50,24 +50,19 @@ class Among(OneOf):
 class Case:
     """``answers`` are those of the real systems; where they are not the same, ``why`` says the reason.
 
-    The embedded gateway answers as its model does. Only where that would lose data, let somebody in, or need what nobody uses
-    there is an answer of its own in ``embedded``.
+    The embedded gateway has no answers of its own: it does as the system that it imitates.
     """
 
     area: str
     name: str
     run: Run
     answers: dict[System, Any]
-    embedded: dict[System, Any]
     why: str = ""
-
-    def expected(self, system: System, *, imitation: bool) -> Any:
-        return self.embedded[system] if imitation and system in self.embedded else self.answers[system]
 
     @property
     def differs(self) -> bool:
         first, *others = self.answers.values()
-        return any(repr(first) != repr(other) for other in others) or bool(self.embedded)
+        return any(repr(first) != repr(other) for other in others)
 
     def __str__(self) -> str:
         return self.name
@@ -90,17 +85,13 @@ class Area:
         *,
         v3: Any = _SAME,
         older: Any = _SAME,
-        embedded: Any = _SAME,
-        nolocks: Any = _SAME,
         why: str = "",
     ) -> Callable[[Run], Run]:
         given = {System.V2: answer, System.V3: v3, System.OLDER: older}
-        ours = {System.V2: embedded, System.V3: nolocks}
-        own = {system: answer for system, answer in ours.items() if answer is not _SAME}
         answers = {system: answer if other is _SAME else other for system, other in given.items()}
 
         def add(run: Run) -> Run:
-            self.cases.append(Case(self.name, name, run, answers, own, why))
+            self.cases.append(Case(self.name, name, run, answers, why))
             return run
 
         return add
@@ -113,11 +104,5 @@ def complaints(cases: list[Case]) -> list[str]:
     """What is wrong with the table itself: a difference without its reason, a reason without a difference, a name twice."""
     said = [f"{case}: differs without a reason" for case in cases if case.differs and not case.why]
     said += [f"{case}: a reason, but no difference" for case in cases if case.why and not case.differs]
-    said += [
-        f"{case}: of the embedded gateway, but as its model"
-        for case in cases
-        for system, answer in case.embedded.items()
-        if repr(answer) == repr(case.answers[system])
-    ]
     names = [(case.area, case.name) for case in cases]
     return said + [f"{area}: {name} is there twice" for area, name in sorted(set(names)) if names.count((area, name)) > 1]

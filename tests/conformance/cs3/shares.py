@@ -339,10 +339,13 @@ async def _(w: World) -> list[str]:
     return [changed, await w.marie.ask("RemoveShare", api.RemoveShareRequest(ref=ref_of(share)))]
 
 
-@case("a stranger does not find it to end it", "INTERNAL", v3="grpc UNKNOWN", why=MEMORY)
-async def _(w: World) -> str:
-    share = await w.share(await w.file(), w.marie, editor=False)
-    return await w.richard.ask("RemoveShare", api.RemoveShareRequest(ref=ref_of(share)))
+@case(
+    "a stranger does not find it to change or end it", ["INTERNAL", "INTERNAL"], v3=["grpc UNKNOWN", "grpc UNKNOWN"], why=MEMORY
+)
+async def _(w: World) -> list[str]:
+    share = await w.share(await w.file(), w.marie, editor=True)
+    ended = await w.richard.ask("RemoveShare", api.RemoveShareRequest(ref=ref_of(share)))
+    return [await update(w.richard, share, role(editor=False)), ended]
 
 
 @case("an ended share", ["OK", "NOT_FOUND", None, 0], v3=["OK", "OK", None, 0], why=NO_ACLS)
