@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", choices=PROFILES, default=PROFILES[0], help="whose answers to give: Reva v2's, or Reva v3's without locks"
     )
+    parser.add_argument(
+        "--issuer", default="", metavar="URL", help="identity provider (OpenID Connect) whose tokens are logins"
+    )
     parser.add_argument("--token-lifetime", type=int, default=86400, metavar="SECONDS", help="of logins (default: a day)")
     parser.add_argument("--ready-file", type=Path, help="write the addresses here, as JSON, once it serves")
     parser.epilog = f"{parser.epilog or ''}\n\n{_MORE}"
@@ -67,6 +70,7 @@ def config_from(args: argparse.Namespace) -> GatewayConfig:
         token_lifetime_s=args.token_lifetime,
         peers=load_mesh(args.mesh) if args.mesh else {},
         profile=args.profile,
+        issuer=args.issuer.rstrip("/"),
     )
 
 

@@ -55,6 +55,7 @@ class GatewayConfig:
 
     ``peers`` is read at each use, so a site can be added at any time. ``jwt_secret`` (at least 32 bytes) is made once and kept
     under ``root`` when empty; machine login is off without ``machine_secret``. ``profile`` is one of `PROFILES`.
+    ``issuer`` is the URL of an identity provider (OpenID Connect) whose tokens are logins, too.
     """
 
     root: Path
@@ -73,6 +74,7 @@ class GatewayConfig:
     peers: dict[str, PeerRecord] = field(default_factory=dict)
     service_accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
     profile: str = PROFILES[0]
+    issuer: str = ""
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:

@@ -27,8 +27,8 @@ TYPES: Final = ("appauth", "basic", "bearer", "machine", "ocmshares", "publicsha
 
 
 _WRONG: Final = {
-    True: {"appauth": status.NOT_FOUND, "ocmshares": status.INTERNAL},
-    False: {"appauth": status.UNAUTHENTICATED, "ocmshares": status.UNAUTHENTICATED},
+    True: {"appauth": status.NOT_FOUND, "bearer": status.INTERNAL, "ocmshares": status.INTERNAL},
+    False: dict.fromkeys(("appauth", "bearer", "ocmshares"), status.UNAUTHENTICATED),
 }
 """The code for a wrong secret, of Reva v2 and v3."""
 
@@ -50,7 +50,13 @@ def caller_of(site: Site, token: str) -> Caller:
     return Caller(known, local=True)
 
 
-def authenticate(site: Site, request: Any) -> Fields:
+async def authenticate(site: Site, caller: Caller | None, request: Any) -> Fields:
+    """A token of the identity provider is shown to it first."""
+    claims = await site.provider.claims(request.client_secret) if request.type == "bearer" else None
+    return await site.run(lambda: _authenticate(site, request, claims))
+
+
+def _authenticate(site: Site, request: Any, claims: dict[str, Any] | None) -> Fields:
     """Runs in the index thread. What is wrong has another code for each kind, and an unknown kind is INTERNAL, as in Reva."""
     wrong = _WRONG[site.config.locks]
     match request.type:
@@ -63,7 +69,7 @@ def authenticate(site: Site, request: Any) -> Fields:
         case "serviceaccounts" if site.config.locks:
             return _owner(site, _service(site, request.client_id, request.client_secret), status.INTERNAL)
         case "bearer":
-            return _bearer(site, request.client_secret)
+            return _owner(site, _claimed(site, claims or {}), wrong["bearer"])
         case "ocmshares":
             return _ocm_share(site, request.client_id, request.client_secret)
         case "publicshares":
@@ -95,11 +101,12 @@ def _service(site: Site, account: str, secret: str) -> Any | None:
     return identity.User(id=user_id, username=account, display_name=account)
 
 
-def _bearer(site: Site, token: str) -> Fields:
-    try:
-        return {"token": token, "user": caller_of(site, token).user}
-    except NotAuthenticated as error:
-        raise denied(f"auth: {error.message}") from error
+def _claimed(site: Site, claims: dict[str, Any]) -> Any | None:
+    """The user that an identity provider means. Reva v2 takes name and mail from there, v3 from the account."""
+    user = site.users.get(str(claims.get("sub", "")), str(claims.get("iss", "")))
+    if user is not None and site.config.locks:
+        user.display_name, user.mail = str(claims.get("name", "")), str(claims.get("email", ""))
+    return user
 
 
 def _ocm_share(site: Site, share_id: str, secret: str) -> Fields:

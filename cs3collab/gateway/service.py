@@ -58,6 +58,7 @@ FAULT: Final = Nobody(grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHE
 MISSING: Final = Nobody(status.NOT_FOUND, status.NOT_FOUND)
 DENIED: Final = Nobody(status.PERMISSION_DENIED, status.UNAUTHENTICATED)
 CONFUSED: Final = Nobody(status.INTERNAL, status.INTERNAL)
+UNPROVEN: Final = Nobody(status.UNAUTHENTICATED, status.UNAUTHENTICATED)
 HOMELESS: Final = Nobody(grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNKNOWN)
 
 
@@ -90,7 +91,7 @@ def for_all(handler: Callable[[Site, Any], Fields]) -> Method:
     async def run(site: Site, caller: Caller | None, request: Any) -> Fields:
         return await site.run(lambda: handler(site, request))
 
-    return Method(run, Nobody(status.UNAUTHENTICATED, status.UNAUTHENTICATED), login=False, scoped=True)
+    return Method(run, UNPROVEN, login=False, scoped=True)
 
 
 def _seen(handler: Callable[[View, Any], Fields]) -> Method:
@@ -124,7 +125,7 @@ def _or_remote(name: str, here: Method) -> Method:
 
 
 METHODS: Final[dict[str, Method]] = {
-    "Authenticate": for_all(identity.authenticate),
+    "Authenticate": Method(identity.authenticate, UNPROVEN, login=False, scoped=True),
     "WhoAmI": for_all(identity.who_am_i),
     "ListAuthProviders": for_all(identity.list_auth_providers),
     "GetUser": for_all(identity.get_user),

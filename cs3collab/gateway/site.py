@@ -18,6 +18,7 @@ from cs3collab.errors import InvalidInput, Unavailable
 from cs3collab.gateway.config import GatewayConfig
 from cs3collab.gateway.index import Index, Node
 from cs3collab.gateway.peers import Peers
+from cs3collab.gateway.provider import Provider
 from cs3collab.gateway.sessions import Sessions
 from cs3collab.gateway.status import INTERNAL, Refused
 from cs3collab.gateway.tokens import Tokens
@@ -37,6 +38,7 @@ class Site:
         self.users = Users(config.users, config.site)
         self.sessions = Sessions(config.transfer_lifetime_s)
         self.peers = Peers(config)
+        self.provider = Provider(config.issuer)
         self.address = ""
         self.http_url = ""
         self.index = Index(config.root / ".cs3" / "index.sqlite")
@@ -81,6 +83,7 @@ class Site:
     async def close(self) -> None:
         """Waits for what is under way in the index thread."""
         await self.peers.close()
+        await self.provider.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)

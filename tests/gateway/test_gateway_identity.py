@@ -41,7 +41,7 @@ async def login_code(site: Started, kind: str, client_id: str, secret: str) -> s
         ("machine", "einstein", "relativity", "PERMISSION_DENIED"),
         ("serviceaccounts", "relay", "", "INTERNAL"),
         ("appauth", "einstein", "relativity", "NOT_FOUND"),
-        ("bearer", "", "nonsense", "PERMISSION_DENIED"),
+        ("bearer", "", "nonsense", "INTERNAL"),
         ("ocmshares", "no-such-share", "secret", "INTERNAL"),
         ("carrier-pigeon", "einstein", "relativity", "INTERNAL"),
     ],
@@ -66,10 +66,10 @@ async def test_a_token_says_what_reva_says(einstein: Client) -> None:
     assert (who.username, who.mail, who.display_name) == ("einstein", "einstein@a.test", "Albert Einstein")
 
 
-async def test_its_own_token_is_a_bearer_login(site: Started, einstein: Client) -> None:
-    again = await site.client.login("bearer", "", einstein.token)
-    assert again.user == einstein.user
-    assert (await again.stat(HOME)).name == "id-einstein"
+async def test_a_provider_that_does_not_answer_lets_nobody_in(sites: Sites, site: Started) -> None:
+    for number, issuer in enumerate(("http://127.0.0.1:1", "no url", "")):
+        closed = await sites.start(site.root.parent / f"closed-{number}", issuer=issuer)
+        assert await login_code(closed, "bearer", "", "token") == "INTERNAL"
 
 
 async def refusals(client: Client, token: str) -> dict[str, Any]:

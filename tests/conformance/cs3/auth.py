@@ -35,6 +35,7 @@ case = Area("auth")
 
 UNKNOWN: Final = "v3 proves the token before the call; v2 lets it through, and each service finds nobody there in its own way"
 APP_CODES: Final = "each line has another code for a wrong application password"
+BEARER_CODES: Final = "each line has another code for a token that the identity provider does not take"
 NO_SERVICE: Final = "v3 has no service accounts"
 
 
@@ -134,6 +135,63 @@ async def _(w: World) -> Any:
     content = await service.read(ref)
     locked = await service.ask("SetLock", api.SetLockRequest(ref=ref, lock=lock()))
     return [content, locked, await service.upload(ref, b"service", lock_id="one")]
+
+
+# An identity provider
+
+
+def _token(w: World, name: str, *, life_s: float = 300.0, user: Any = None) -> str:
+    provider = w.here.endpoint.provider
+    assert provider is not None
+    return provider(user.id.opaque_id if user else f"id-of-{name}", name, life_s)
+
+
+@case("a token of the identity provider", ["OK", "einstein", True, "OK"])
+async def _(w: World) -> list[Any]:
+    answer = await w.here.nobody.authenticate("bearer", "", _token(w, "einstein", user=w.owner.user))
+    client = w.owner.with_token(answer.token)
+    return [code(answer), answer.user.username, answer.user.id == w.owner.user.id, await client.upload(w.at("new"), b"new")]
+
+
+@case(
+    "it says name and mail",
+    ["Einstein", "einstein@example.org"],
+    v3=["Albert Einstein", "einstein@example.org"],
+    why="v3 takes the name from its own account",
+)
+async def _(w: World) -> list[str]:
+    user = (await w.here.nobody.authenticate("bearer", "", _token(w, "einstein", user=w.owner.user))).user
+    return [user.display_name, user.mail]
+
+
+@case("it is exchanged for another, which says whose it is", [True, "einstein"])
+async def _(w: World) -> list[Any]:
+    token = _token(w, "einstein", user=w.owner.user)
+    answer = await w.here.nobody.authenticate("bearer", "", token)
+    who = await w.owner.with_token(answer.token).call("WhoAmI", _who(answer.token))
+    return [answer.token != token, who.user.username]
+
+
+@case("one of somebody whom the gateway does not know", "INTERNAL", v3="UNAUTHENTICATED", why=BEARER_CODES)
+async def _(w: World) -> str:
+    return await _login(w, "bearer", "", _token(w, "nobody"))
+
+
+@case(
+    "one made up, expired, empty, of the gateway itself",
+    ["INTERNAL"] * 4,
+    v3=["UNAUTHENTICATED"] * 4,
+    why=BEARER_CODES,
+)
+async def _(w: World) -> list[str]:
+    wrong = ("made up", _token(w, "einstein", user=w.owner.user, life_s=-60.0), "", w.owner.token)
+    return [await _login(w, "bearer", "", token) for token in wrong]
+
+
+@case("the provider's token itself is no token of the gateway", "UNAUTHENTICATED", v3="grpc PERMISSION_DENIED", why=UNKNOWN)
+async def _(w: World) -> str:
+    token = _token(w, "einstein", user=w.owner.user)
+    return await w.owner.with_token(token).ask("WhoAmI", _who(token))
 
 
 # Application passwords

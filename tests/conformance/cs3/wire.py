@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import posixpath
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,6 +85,8 @@ class Endpoint:
     machine_secret: str = field(repr=False)
     service_account: tuple[str, str] = field(repr=False, default=("", ""))
     transfer_secret: str = field(repr=False, default="")
+    provider: Callable[[str, str, float], str] | None = field(repr=False, default=None)
+    """What a login at the identity provider gives: a token of this opaque id and user name that lives for so long (seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
