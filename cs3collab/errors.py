@@ -5,6 +5,7 @@
   ``ProtocolViolation``                     a peer broke the wire protocol: close the connection
   ``NotAuthenticated``                      no or expired credential: get a new one
   ``NotAuthorized``                         known, but may not
+    ``EditsRefused``                        this copy holds edits of somebody who may not: nobody may send it on
   ``NotFound`` (also KeyError)              no such file, share or room, or not visible
   ``AlreadyExists``                         a file or share of that name is there
   ``Conflict``                              somebody else was first
@@ -50,6 +51,10 @@ class NotAuthenticated(CollabError):
 
 class NotAuthorized(CollabError):
     kind, http_status, close_code = "not_authorized", 403, 4403
+
+
+class EditsRefused(NotAuthorized):
+    kind = "edits_refused"
 
 
 class NotFound(CollabError, KeyError):

@@ -10,7 +10,16 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from cs3collab.errors import CollabError, NotAuthenticated, Overloaded, PeerUnavailable, Unavailable, Unsupported, from_kind
+from cs3collab.errors import (
+    CollabError,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+    PeerUnavailable,
+    Unavailable,
+    Unsupported,
+    from_kind,
+)
 from cs3collab.relay import protocol as p
 from cs3collab.relay.history import AsksHistory
 from cs3collab.rooms.registry import Credentials
@@ -130,6 +139,8 @@ class LinkChannel(AsksHistory):
     def refused(self, message: p.Refuse) -> None:
         """What may pass later stays in the outbox; the rest is told to whoever waits."""
         error = from_kind(message.kind, message.message, message.hint)
+        if isinstance(error, NotFound) and not self.ready:
+            return  # it came after its channel had been closed; it is sent again on the next
         if isinstance(error, Unavailable | Overloaded):
             self._link.tasks.start(self._retry(message.seq))
         elif (durable := self._taken_out(message.seq)) is not None:

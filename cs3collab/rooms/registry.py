@@ -15,8 +15,9 @@ from cs3collab.limits import DEFAULT, Limits
 from cs3collab.rooms.authority import Authority, Standing
 from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.ports import Outlet
-from cs3collab.rooms.replica import Channel, Replica, Rescue, Upstream, nowhere
+from cs3collab.rooms.replica import Replica
 from cs3collab.rooms.room import Room, Seat, Tasks, Wants
+from cs3collab.rooms.upstream import Channel, Rescue, Upstream, nowhere
 from cs3collab.types import Credential, FileInfo, Lineage, Role, RoomId, RoomStatus, SiteId, Target, User
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Registry:
             raise
         assert isinstance(room, Replica)
         channel.on_role = lambda role, reason: room.set_role(seat, role, reason)
-        channel.on_detached = lambda error: room.end(seat, error)
+        channel.on_detached = lambda error: room.detached(seat, error)
         try:
             await room.follow()
             if channel.ended is not None:
@@ -211,6 +212,7 @@ class Registry:
             document=document,
             status=status,
             upstream=link,
+            new_document=self._new_document,
             limits=self._limits,
             rescue=self._rescue,
         )

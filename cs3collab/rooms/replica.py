@@ -4,58 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
-from cs3collab.errors import CollabError, LineageDiverged, Overloaded, PeerUnavailable, Unavailable
+from cs3collab.errors import (
+    CollabError,
+    EditsRefused,
+    LineageDiverged,
+    NotAuthorized,
+    Overloaded,
+    PeerUnavailable,
+    Unavailable,
+)
 from cs3collab.limits import Limits
+from cs3collab.rooms import takeback
+from cs3collab.rooms.history import NewDocument
 from cs3collab.rooms.lib0 import decode_state_vector, lacks
 from cs3collab.rooms.ports import Applied, Document, Outlet
 from cs3collab.rooms.presence import REMOTE
 from cs3collab.rooms.room import Held, Room, SaveResult, Seat, Snapshot
+from cs3collab.rooms.upstream import Rescue, Upstream, nowhere
 from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, Version
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
+SETTLE_S = 0.2
+"""After which it is looked again whether all that people typed was taken or refused."""
 BEHIND_S = 0.02
 """How long this copy of the document may wait for the processor while edits pass through."""
-Rescue = Callable[[str, bytes], Awaitable[str]]
-"""Keeps a document that would be lost, by name and content; says in words where it is now."""
-
-
-class Channel(Protocol):
-    """One user's way to the authority, kept across reconnections by the link."""
-
-    @property
-    def outbox_bytes(self) -> int: ...
-    def push(self, update: bytes) -> Awaitable[int]:
-        """Queues now; resolves to the position once durable, however long the authority is away."""
-
-    def awareness(self, update: bytes) -> None: ...
-    async def save(self) -> SaveResult: ...
-    async def versions(self, at: float) -> History: ...
-    async def version(self, position: int) -> bytes: ...
-    async def restore(self, position: int) -> Restored: ...
-    async def merge(self, theirs: bytes, base: bytes | None, copy: str) -> MergedIn: ...
-    async def decide(self, keys: tuple[str, ...]) -> bool: ...
-    async def name_version(self, name: str, position: int) -> Version: ...
-    def pending(self) -> list[bytes]:
-        """Updates pushed and not yet acknowledged, in order."""
-
-    def close(self) -> None: ...
-
-
-class Upstream(Protocol):
-    """The link, as the room sees it."""
-
-    async def sync(self, room: str, lineage: Lineage, state_vector: bytes) -> tuple[Snapshot, RoomStatus]: ...
-    def forget(self, replica: Replica) -> None: ...
-
-
-async def nowhere(name: str, content: bytes) -> str:
-    return ""
 
 
 class Replica(Room):
@@ -72,11 +49,13 @@ class Replica(Room):
         document: Document,
         status: RoomStatus,
         upstream: Upstream,
+        new_document: NewDocument,
         limits: Limits,
         rescue: Rescue = nowhere,
     ) -> None:
         super().__init__(room_id, name=name, document=document, status=status, limits=limits)
         self._upstream = upstream
+        self._new_document = new_document
         self._rescue = rescue
         self._followed = False
         self._pauses = 0
@@ -89,6 +68,10 @@ class Replica(Room):
         self._syncing = asyncio.Lock()
         self._retrying = False
         self._untaken = b""
+        self._unsettled: list[Seat] = []
+        """Whose edits are neither taken nor refused, each as often."""
+        self._refused: list[tuple[Seat, bytes, NotAuthorized]] = []
+        """What this copy holds and the authority did not take, of whom, and why."""
         self.on_diverged: Callable[[Replica], None] = lambda replica: None
 
     async def open(self) -> None:
@@ -123,6 +106,8 @@ class Replica(Room):
     async def _shorten_history(self) -> None:
         if len(self._history) < 1000 and self._history_bytes < 2 * len(self._history[0]) + 2**20:
             return
+        if self._unsettled or self._refused:  # which must stay apart from the rest
+            return
         kept = len(self._history)
         whole = await self.document.diff(b"")
         self._history[:kept] = [whole]
@@ -134,18 +119,25 @@ class Replica(Room):
             raise Overloaded("too many edits wait for the home site", hint="keep this page open until it is reachable again")
         # Up first: the local worker is not on the way to the authority.
         durable = asyncio.ensure_future(seat.backing.push(update))
+        self._unsettled.append(seat)
         try:
             if not self._others(seat.outlet):
                 await asyncio.wait({durable}, timeout=BEHIND_S)
             if await self.validated(seat, update) is not Applied.KNOWN:
                 self._remember(update)
                 self.broadcast(seat.outlet, self.status.position, update, seat.user.key)
-            position: int = await durable
+            try:
+                position: int = await durable
+            except NotAuthorized as error:
+                self._refused.append((seat, update, error))
+                raise
         except BaseException as error:
             durable.cancel()
             if isinstance(error, CollabError) and not isinstance(error, Unavailable | Overloaded):
                 self._resync_later(RETRY_S)  # this copy may hold what the authority refused
             raise
+        finally:
+            self._unsettled.remove(seat)
         self.moved(position)
         return position
 
@@ -348,13 +340,21 @@ class Replica(Room):
             self._resync_later(0)
 
     async def _push_what_lacks(self, theirs: bytes, ours: bytes) -> None:
-        """What the authority lost or never got and no outbox holds: others' edits may rest on it."""
+        """What the authority lost or never got and no outbox holds: others' edits may rest on it.
+
+        That goes up in the name of some editor, so it must be nothing that another one was refused, or may yet be.
+        """
+        if self._refused:
+            await self._take_back()
+            return
         known = decode_state_vector(theirs)
         if not lacks(known, decode_state_vector(ours)):
             self._untaken = b""
             return
-        editor = next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
-        if editor is not None:
+        editor = self._an_editor()
+        if editor is not None and self._unsettled:
+            self._resync_later(SETTLE_S)
+        elif editor is not None:
             pushed = asyncio.ensure_future(editor.backing.push(await self.document.diff(theirs)))
             pushed.add_done_callback(self._pushed)
         elif not self._untaken or self._pending():
@@ -363,6 +363,50 @@ class Replica(Room):
             self._resync_later(RETRY_S)
         elif lacks(known, decode_state_vector(self._untaken)):
             await self._not_taken()
+
+    def _an_editor(self) -> Seat | None:
+        return next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
+
+    async def _take_back(self) -> None:
+        """What was refused of some is taken out here, and they keep their page as it is; or nobody can go on with this copy."""
+        refused = list(self._refused)
+        people = {seat.user.key for seat, _, _ in refused}
+        if any(seat.user.key in people for seat in self._unsettled):
+            self._resync_later(SETTLE_S)  # more of theirs is about to be refused
+            return
+        home, _ = await self._upstream.sync(str(self.id), self.lineage, b"")
+        copy = takeback.Copy(self.document.kind, home.update, list(self._history), [update for _, update, _ in refused])
+        try:
+            merged = await takeback.taking_back(copy, self.document, self._new_document)
+        except EditsRefused as error:
+            await self.diverge(error, always_keep=True)
+            return
+        if merged is not None and all(seat.user.key in people for seat in self.seats.values() if seat.role is Role.EDITOR):
+            await self._not_taken()
+            return
+        if merged is not None:
+            await self._tell_refused({seat: error for seat, _, error in refused})
+            if merged.update:
+                await self._apply(merged.update)
+                self._remember(merged.update)
+                self.broadcast(None, self.status.position, merged.update, "")
+        del self._refused[: len(refused)]
+        self._resync_later(SETTLE_S)
+
+    async def _tell_refused(self, people: dict[Seat, NotAuthorized]) -> None:
+        where = await self._rescued()
+        for seat, error in people.items():
+            if seat.number in self.seats:
+                kept = f"it is kept {where}; " if where else ""
+                hint = f"{kept}create a copy to keep what you see, then open the document again"
+                self.end(seat, NotAuthorized(f"the home site did not take what you typed last: {error.message}", hint=hint))
+
+    def detached(self, seat: Seat, error: CollabError) -> None:
+        """The next hop sends this person away; or everybody, for what this copy holds must not come up again."""
+        if isinstance(error, EditsRefused) and seat.number in self.seats:
+            self.tasks.start(self.diverge(error))
+        else:
+            self.end(seat, error)
 
     def _pushed(self, push: asyncio.Future[int]) -> None:
         """The outbox tries again what may pass later; what the authority refuses for good, nobody may go on to build upon."""
@@ -387,15 +431,17 @@ class Replica(Room):
             if isinstance(error, LineageDiverged) and await self._brought_in():
                 error = LineageDiverged(error.message, hint="what you typed last was brought in: load the document again")
             elif where := await self._rescued():
-                error = type(error)(error.message, hint=f"what you typed last is kept {where}")
+                hint = f"{error.hint}; " if isinstance(error, EditsRefused) else ""
+                error = type(error)(error.message, hint=f"{hint}what you typed last is kept {where}")
         self.on_diverged(self)
         for seat in list(self.seats.values()):
             self.end(seat, error)
 
     async def _brought_in(self) -> bool:
         """Whether the authority took what this copy says into its own history, by content."""
-        editor = next((seat for seat in self.seats.values() if seat.role is Role.EDITOR), None)
-        if editor is None:
+        editor = self._an_editor()
+        refused = self._refused or any(seat.role < Role.EDITOR for seat in self._unsettled)
+        if editor is None or refused:  # it may say what others have no right to say
             return False
         try:
             async with asyncio.timeout(self.limits.request_timeout_s):

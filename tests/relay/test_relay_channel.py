@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs3collab.errors import NotAuthenticated, NotAuthorized
+from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
 from cs3collab.relay import protocol as p
 from cs3collab.relay.channel import OVERHEAD_BYTES, LinkChannel, authorization, credential_of
 from cs3collab.relay.link import Link
@@ -111,4 +111,18 @@ async def test_a_role_that_changed_is_what_is_told_afterwards(channel: LinkChann
     """Between the answer to the attach and the seat there is time for it to change."""
     channel.role_changed(Role.VIEWER, "viewer now")
     assert (channel.role, channel.reason) == (Role.VIEWER, "viewer now")
+    await channel._link.close()
+
+
+async def test_what_came_after_the_relay_closed_the_channel_stays_in_the_outbox(channel: LinkChannel) -> None:
+    """A token ended: the edit is sent again with the next, in the name of its author."""
+    channel.ready = True
+    durable = asyncio.ensure_future(channel.push(b"abc"))
+    channel.ready = False
+    channel.refused(p.Refuse(1, 1, "not_found", "this channel is closed", ""))
+    assert (channel.pending(), durable.done()) == ([b"abc"], False)
+    channel.ready = True
+    channel.refused(p.Refuse(1, 1, "not_found", "this channel is closed", ""))
+    with pytest.raises(NotFound):
+        await durable
     await channel._link.close()

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,13 @@ from support.notebooks import notebook
 from support.sites import Site, share_local, site
 
 from cs3collab.cs3 import shares
-from cs3collab.relay.node import Node
+from cs3collab.errors import EditsRefused, NotAuthorized
+from cs3collab.limits import DEFAULT
+from cs3collab.relay.node import Node, open_node
+from cs3collab.rooms.lib0 import decode_state_vector, lacks
+from cs3collab.rooms.registry import Credentials, Forward
 from cs3collab.rooms.replica import Replica
-from cs3collab.types import Role, Target
+from cs3collab.types import Credential, Role, SiteId, Target
 
 
 @pytest.fixture
@@ -195,3 +200,148 @@ async def test_anti_entropy_brings_home_what_no_outbox_holds(
         await two.until(lambda: two.text() == "only here")
         await room.resync()
         assert not one.closes
+
+
+@dataclass
+class Hub:
+    """A server of several people, each with their own credential, and somebody who sees what the home site has."""
+
+    node: Node
+    proxy: Proxy
+    witness: Person
+    comers: list[str]
+    target: Target
+    stack: contextlib.AsyncExitStack
+
+    async def enter(self, user: str) -> Person:
+        self.comers.append(user)
+        return await self.stack.enter_async_context(Person(self.node, self.target, comes_back=False))
+
+    async def cut(self, *people: Person) -> None:
+        self.proxy.closed = True
+        self.proxy.cut()
+        for person in people:
+            await person.until(lambda p=person: p.status["online"] is False)  # type: ignore[misc]
+
+    async def witness_has_all(self) -> None:
+        """Of what the hub has, whoever pushed it."""
+        room = replica_of(self.node)
+        while lacks(decode_state_vector(self.witness.doc.get_state()), decode_state_vector(await room.document.state())):
+            self.witness.news.clear()
+            async with asyncio.timeout(links.WAIT_S):
+                await self.witness.news.wait()
+
+
+@pytest.fixture
+async def hub(here: Site, tmp_path: Path, target: Target) -> AsyncIterator[Hub]:
+    tokens = {user: await links.token(here, user) for user in ("einstein", "marie")}
+    comers: list[str] = []
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        url = await enter(relay(here, tmp_path / "relay"))
+        proxy = await enter(Proxy(url))
+
+        async def admit(target: Target, given: Credentials) -> Forward:
+            token = tokens[comers.pop()]
+
+            async def credential() -> Credential:
+                return Credential("bearer", token)
+
+            return Forward(proxy.url, target, credential)
+
+        limits = replace(DEFAULT, **links.LIMITS)  # type: ignore[arg-type]
+        opened = await enter(open_node(site=SiteId("hub.example"), directory=tmp_path / "hub", admit=admit, limits=limits))
+        witness = await enter(Person(await enter(server(here, tmp_path, url, "einstein")), target))
+        yield Hub(opened, proxy, witness, comers, target, await enter(contextlib.AsyncExitStack()))
+
+
+async def demote_marie(here: Site) -> None:
+    giver, taker = await here.session("einstein"), (await here.session("marie")).user
+    share = next(s for s in await shares.list_shares(giver) if s.grantee.opaque_id == taker.opaque_id)
+    await shares.update_share(giver, share, Role.VIEWER)
+
+
+async def test_what_one_is_refused_goes_up_in_nobody_elses_name(here: Site, tmp_path: Path, hub: Hub) -> None:
+    """marie typed and deleted while the line was down, and was made a viewer: einstein goes on without it."""
+    einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
+    einstein.write("kept ")
+    await einstein.ask("durable")
+    await marie.until(lambda: marie.text() == "kept ")
+    await hub.cut(einstein, marie)
+    del marie.notebook.ycells[0]["source"][0:5]
+    marie.write("refused words")
+    marie.write("refused too", cell=1)
+    await einstein.until(lambda: einstein.text() == "refused words")
+    einstein.notebook.ycells[1]["source"].insert(0, "# his\n")
+    await demote_marie(here)
+    hub.proxy.closed = False
+    await marie.until(lambda: bool(marie.closes))
+    assert marie.closes[0][0] == 4403
+    (kept,) = (tmp_path / "hub" / "rescued").iterdir()
+    assert "refused words" in kept.read_text()
+    assert "did not take what you typed last" in marie.status["problem"]
+    assert str(kept) in marie.status["problem"]
+    assert "refused words" in marie.text()
+    await einstein.until(lambda: (einstein.text(0), einstein.text(1)) == ("kept ", "# his\ny = 2"))
+    einstein.write("goes on")
+    await hub.witness.until(lambda: hub.witness.text(0) == "kept goes on")
+    await hub.witness_has_all()
+    assert [hub.witness.text(0), hub.witness.text(1)] == ["kept goes on", "# his\ny = 2"]
+    assert b"refused" not in hub.witness.doc.get_update()
+    assert not einstein.closes
+
+
+async def test_what_others_typed_into_what_was_refused_is_said_and_kept_aside(here: Site, tmp_path: Path, hub: Hub) -> None:
+    einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
+    await hub.cut(einstein, marie)
+    marie.write("refused words")
+    await einstein.until(lambda: einstein.text() == "refused words")
+    einstein.notebook.ycells[0]["source"].insert(8, "his ")
+    await demote_marie(here)
+    hub.proxy.closed = False
+    await einstein.until(lambda: bool(einstein.closes))
+    await marie.until(lambda: bool(marie.closes))
+    (kept,) = (tmp_path / "hub" / "rescued").iterdir()
+    assert "refused his words" in kept.read_text()
+    for person in (einstein, marie):
+        assert person.closes[0][0] == 4403
+        assert "what others typed rests on it" in person.status["problem"]
+        assert "create a copy" in person.status["problem"]
+        assert str(kept) in person.status["problem"]
+    again = await hub.enter("einstein")
+    assert again.text() == ""
+    again.write("goes on", cell=1)
+    await hub.witness.until(lambda: hub.witness.text(1) == "y = 2goes on")
+    assert b"refused" not in hub.witness.doc.get_update()
+
+
+async def test_nothing_goes_up_in_anothers_name_while_it_may_be_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
+    room = replica_of(hub.node)
+    seats = {seat.user.username: seat for seat in room.seats.values()}
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    pushed: list[bytes] = []
+    monkeypatch.setattr(seats["marie"].backing, "push", lambda update: answer)
+    marie.write("refused words")
+    await einstein.until(lambda: einstein.text() == "refused words")
+    with monkeypatch.context() as patch:
+        patch.setattr(seats["einstein"].backing, "push", lambda update: pushed.append(update) or answer)
+        await room.resync()
+        assert pushed == []
+    answer.set_exception(NotAuthorized("now a viewer"))
+    await einstein.until(lambda: einstein.text() == "")
+    await marie.until(lambda: bool(marie.closes))
+    await hub.witness_has_all()
+    assert (hub.witness.text(), einstein.closes) == ("", [])
+    assert b"refused" not in hub.witness.doc.get_update()
+
+
+async def test_a_copy_behind_one_that_holds_what_was_refused_is_given_up_too(hub: Hub) -> None:
+    einstein = await hub.enter("einstein")
+    room = replica_of(hub.node)
+    (seat,) = room.seats.values()
+    seat.backing.on_detached(EditsRefused("the home site did not take it", hint="create a copy"))
+    await einstein.until(lambda: bool(einstein.closes))
+    assert einstein.closes[0][0] == 4403
+    await hub.enter("einstein")
+    assert replica_of(hub.node) is not room
