@@ -49,11 +49,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """A version of the file that is not ours. ``mtime`` in Unix seconds."""
+    """A version of the file that is not ours. ``mtime`` in Unix seconds, ``who`` wrote it, empty if that is not known."""
 
     etag: Etag
     mtime: float
     content: bytes
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,16 @@ class File:
         self._limits = limits
         self._refused = refused
         self._attempts: deque[str] = deque(maxlen=_ATTEMPTS)
+        self._sighting = saving.UNSEEN
 
     @property
     def writable(self) -> bool:
         """Whether anybody present may write."""
         return bool(self._writers())
+
+    def locked_by(self, who: str, at: float) -> None:
+        """Since `at` (Unix seconds) somebody else has the lock of the file, empty: nobody, or nobody known."""
+        self._sighting = self._sighting.now(who, at)
 
     async def look(self) -> FileInfo | None:
         """What the first says who can see the file; None if nobody can tell."""
@@ -165,7 +171,7 @@ class File:
                 return Filed(False)
             held = await self._digest(theirs)
             if not saving.recognised(held, ours=work.rendered.digest, base=work.base, attempts=self._attempts):
-                return Filed(False, theirs=Theirs(info.etag, info.mtime, theirs))
+                return Filed(False, theirs=Theirs(info.etag, info.mtime, theirs, self._sighting.wrote(info.mtime)))
         if not work.due or held == work.rendered.digest:
             return Filed(True, info.etag, held)
         etag = await self._replace(storage, info, held, lock_id, work)
@@ -190,6 +196,7 @@ class File:
         if (await storage.stat(self._ref)).etag != written.etag:
             return ""
         self._attempts.clear()
+        self._sighting = saving.UNSEEN
         return written.etag
 
     async def keep(self, theirs: Theirs) -> Copy:
@@ -207,7 +214,7 @@ class File:
                     log.info("no conflict copy of %s by this writer: %s", self._ref, error)
                     refusals.append(error)
         raise VersionConflict(
-            f"the file was changed by someone else at {saving.clock(theirs.mtime)}, and nobody present may keep a copy of it",
+            saving.broken(theirs.who, theirs.mtime, "nobody present may keep a copy of it"),
             hint="edits are kept here and nothing is overwritten; somebody who may write to the folder must open the notebook",
         )
 
@@ -225,7 +232,7 @@ class File:
     async def _copy_as(self, storage: Storage, at: Callable[[str], Ref], theirs: Theirs) -> str:
         """A copy made before (and not heard of) is found again by its name. Empty if all names are taken."""
         for nth in range(_COPIES):
-            name = saving.conflict_name(self.name, theirs.mtime, nth=nth)
+            name = saving.conflict_name(self.name, theirs.who, theirs.mtime, nth=nth)
             ref = at(name)
             try:
                 written = await storage.write(ref, theirs.content, if_absent=True)

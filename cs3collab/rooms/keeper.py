@@ -147,7 +147,7 @@ class Keeper:
         """Another version of the document that is not the file: how many changes conflict, and where it is kept if any do."""
         async with self._busy:
             check()
-            return await self._merger.bring_in(Theirs(Etag(""), self._now(), theirs), base, copy, who, say, check)
+            return await self._merger.bring_in(Theirs(Etag(""), self._now(), theirs, who), base, copy, say, check)
 
     def touched(self, position: int) -> None:
         """A durable update moved the position."""
@@ -243,6 +243,8 @@ class Keeper:
 
     def _lock_changed(self) -> None:
         """Somebody else's lock came, changed or went."""
+        blocker = self._lease.blocker if self._lease.phase is Phase.BLOCKED else None
+        self._file.locked_by(blocker.holder.label if blocker and blocker.holder else "", self._now())
         if self._pen is not None:
             self._pen.lock_changed()
         if not self._follows():

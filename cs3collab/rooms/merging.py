@@ -103,39 +103,38 @@ class Merger:
             merged = await self._document.merge(base, theirs.content)
             if merged.conflicts and whom:
                 raise saving.undecided(whom)
-            copy = await self._take(theirs, merged, "", self._broadcast)
+            copy = await self._take(theirs, merged, self._broadcast)
         except Corrupt as error:  # no notebook any more, or an edit too large for one
             if not insist:
                 more = f"; {error.hint}" if isinstance(error, UpdateRejected) else ""
-                raise VersionConflict(saving.broken(theirs.mtime, error.message), hint=saving.BROKEN_HINT + more) from error
+                broken = saving.broken(theirs.who, theirs.mtime, error.message)
+                raise VersionConflict(broken, hint=saving.BROKEN_HINT + more) from error
             return await self._replace(theirs)
         await self._accept(theirs)
-        return saving.conflict_notice(theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
+        return saving.conflict_notice(theirs.who, theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
 
     async def bring_in(
         self,
         theirs: Theirs,
         base: bytes | None,
         copy: str,
-        who: str,
         say: Callable[[bytes], Awaitable[None]],
         check: Callable[[], None],
     ) -> tuple[int, str]:
-        """What somebody (`who`) has of the document and is not the file; `copy` names its file. `say` logs and sends for them.
+        """What somebody has of the document and is not the file; `copy` names its file. `say` logs and sends for them.
 
         `check` raises if they may not any more. Returns how many changes conflict, and where their version is kept if any do.
         Raises `NotANotebook`, `Corrupt`.
         """
         merged = await self._document.merge(base, theirs.content)
         check()
-        kept = await self._take(theirs, merged, who, say, Copy(copy) if copy else None)
+        kept = await self._take(theirs, merged, say, Copy(copy) if copy else None)
         return (len(json.loads(merged.conflicts)), str(kept)) if kept else (0, "")
 
     async def _take(
         self,
         theirs: Theirs,
         merged: Merged,
-        who: str,
         say: Callable[[bytes], Awaitable[None]],
         copy: Copy | None = None,
     ) -> Copy | None:
@@ -149,7 +148,7 @@ class Merger:
             return None
         copy = copy or await self._file.keep(theirs)
         beside = "" if copy.home_of else copy.name
-        notes = [{**note, "copy": beside, "at": theirs.mtime, "who": who} for note in json.loads(merged.conflicts)]
+        notes = [{**note, "copy": beside, "at": theirs.mtime, "who": theirs.who} for note in json.loads(merged.conflicts)]
         if update := await self._document.note_conflicts(json.dumps(notes)):
             await say(update)
         return copy
@@ -157,7 +156,7 @@ class Merger:
     async def _replace(self, theirs: Theirs) -> str:
         copy = await self._file.keep(theirs) if theirs.content.strip() else None
         await self._accept(theirs)
-        return saving.kept_notice(theirs.mtime, str(copy)) if copy else ""
+        return saving.kept_notice(theirs.who, theirs.mtime, str(copy)) if copy else ""
 
     async def _accept(self, theirs: Theirs) -> None:
         """From now on this is what the file says. Where the document says more, nothing of it counts as saved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -251,17 +252,47 @@ def undecided(whom: str) -> VersionConflict:
     )
 
 
-def kept_notice(mtime: float, copy: str) -> str:
-    return f"The file was changed by someone else; their version of {clock(mtime)} is kept as {copy}."
+SOMEONE = "someone else"
 
 
-def conflict_notice(mtime: float, conflicts: int, copy: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Somebody's lock on the file: whose, and from when to when it was there (Unix seconds), None: still."""
+
+    who: str
+    since: float
+    until: float | None = None
+
+    def now(self, who: str, at: float) -> Sighting:
+        """What is known once it was seen that `who` has the lock, empty: nobody."""
+        if not who:
+            return self if self.until is not None else replace(self, until=at)
+        return self if who == self.who and self.until is None else Sighting(who, at)
+
+    def wrote(self, mtime: float) -> str:
+        """Who wrote the file at `mtime`, empty if that is not known. CS3's Stat does not tell; who had the lock did."""
+        until = mtime if self.until is None else self.until
+        return self.who if self.since - _SKEW_S <= mtime <= until + _SKEW_S else ""
+
+
+UNSEEN = Sighting("", 0.0, 0.0)
+_SKEW_S = 2.0
+"""That clocks of storage and servers differ by."""
+
+
+def kept_notice(who: str, mtime: float, copy: str) -> str:
+    """`who` is empty if that is not known; likewise below."""
+    return f"The file was changed by {who or SOMEONE}; their version of {clock(mtime)} is kept as {copy}."
+
+
+def conflict_notice(who: str, mtime: float, conflicts: int, copy: str) -> str:
     what = "one change conflicts" if conflicts == 1 else f"{conflicts} changes conflict"
-    return f"The file was changed by someone else, and {what} with yours; their version of {clock(mtime)} is kept as {copy}."
+    by = who or SOMEONE
+    return f"The file was changed by {by}, and {what} with yours; their version of {clock(mtime)} is kept as {copy}."
 
 
-def broken(mtime: float, reason: str) -> str:
-    return f"the file was changed by someone else at {clock(mtime)}: {reason}"
+def broken(who: str, mtime: float, reason: str) -> str:
+    return f"the file was changed by {who or SOMEONE} at {clock(mtime)}: {reason}"
 
 
 BROKEN_HINT = "what is here stays, and is written again when you save; what is there now is then kept beside it"
@@ -283,13 +314,18 @@ _NAME_BYTES = 255
 """Longest file name on the file systems below (POSIX NAME_MAX on Linux)."""
 
 
-def conflict_name(name: str, mtime: float, nth: int = 0) -> str:
-    """``analysis.conflict-2026-11-21T07-40-00-someone.ipynb``: from the time of *their* change, so that it is found again.
+def conflict_name(name: str, who: str, mtime: float, nth: int = 0) -> str:
+    """``analysis.conflict-2026-11-21T07-40-00-Marie-Curie.ipynb``: from the time of *their* change, so that it is found again.
 
-    ``someone``, for CS3's Stat does not tell who wrote last. ``nth`` counts the names that were taken.
+    ``someone`` if `who` is empty. ``nth`` counts the names that were taken.
     """
     path = PurePosixPath(name)
     when = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(mtime))
-    tail = f".conflict-{when}-someone{f'-{nth + 1}' if nth else ''}{path.suffix}"
+    tail = f".conflict-{when}-{_in_name(who)}{f'-{nth + 1}' if nth else ''}{path.suffix}"
     stem = path.stem.encode()[: _NAME_BYTES - len(tail.encode())].decode(errors="ignore")
     return f"{stem}{tail}"
+
+
+def _in_name(who: str) -> str:
+    """Letters, digits and hyphens; 40 characters at most."""
+    return "-".join(re.findall(r"\w+", who))[:40].strip("-") or "someone"

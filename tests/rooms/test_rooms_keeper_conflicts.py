@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from dataclasses import replace
 
 import pytest
 from jupyter_ydoc import YNotebook
 from support.keeper_world import World, opened
 from support.kept_room import NEVER, edit_book, notebook_file, sit
-from support.memory_storage import ALICE, BOB, Crash, Fault, MemoryStorage
+from support.memory_storage import ALICE, BOB, Crash, Fault, MemoryStorage, foreign_lock
 
 from cs3collab.errors import UpdateRejected
 from cs3collab.limits import Limits
@@ -56,6 +57,21 @@ async def test_where_both_changed_a_line_ours_stays_and_theirs_is_kept() -> None
         await world.type("more")
         await world.save()
         assert (world.file, len(world.copies), len(await world.notes())) == (["one, by us", "more"], 1, 1)
+
+
+async def test_who_has_the_lock_is_named_as_who_changed_the_file() -> None:
+    async with opened() as world:
+        world.at = time.time()
+        await world.edit(0, "one, by us")
+        world.site.steal_lock(world.id, foreign_lock(world.at + 60, holder=BOB))
+        assert await world.save() == "failed"
+        await conflicting(world)
+        world.site.steal_lock(world.id, None)
+        await world.save()
+        assert world.problem.startswith("The file was changed by Bob Away (bob), and one change conflicts with yours")
+        (copy,) = world.copies
+        assert copy.endswith("-Bob-Away-bob.ipynb")
+        assert [note["who"] for note in await world.notes()] == ["Bob Away (bob)"]
 
 
 async def test_the_notice_of_a_copy_ends_though_nobody_saves(monkeypatch: pytest.MonkeyPatch) -> None:

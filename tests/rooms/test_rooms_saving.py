@@ -162,24 +162,51 @@ AT = 1_700_000_000.9  # 2023-11-14 22:13:20 UTC
 
 
 @pytest.mark.parametrize(
-    ("name", "nth", "copy"),
+    ("name", "who", "nth", "copy"),
     [
-        ("analysis.ipynb", 0, "analysis.conflict-2023-11-14T22-13-20-someone.ipynb"),
-        ("analysis.ipynb", 1, "analysis.conflict-2023-11-14T22-13-20-someone-2.ipynb"),
-        ("notes.tar.md", 0, "notes.tar.conflict-2023-11-14T22-13-20-someone.md"),
-        ("README", 0, "README.conflict-2023-11-14T22-13-20-someone"),
-        ("Größe 数据.ipynb", 0, "Größe 数据.conflict-2023-11-14T22-13-20-someone.ipynb"),
+        ("a.ipynb", "Marie Curie (marie)", 0, "a.conflict-2023-11-14T22-13-20-Marie-Curie-marie.ipynb"),
+        ("a.ipynb", "J.-P. Serre", 1, "a.conflict-2023-11-14T22-13-20-J-P-Serre-2.ipynb"),
+        ("a.ipynb", "../../etc\0/", 0, "a.conflict-2023-11-14T22-13-20-etc.ipynb"),
+        ("a.ipynb", "x" * 99, 0, f"a.conflict-2023-11-14T22-13-20-{'x' * 40}.ipynb"),
+        ("analysis.ipynb", "", 0, "analysis.conflict-2023-11-14T22-13-20-someone.ipynb"),
+        ("analysis.ipynb", "", 1, "analysis.conflict-2023-11-14T22-13-20-someone-2.ipynb"),
+        ("notes.tar.md", "", 0, "notes.tar.conflict-2023-11-14T22-13-20-someone.md"),
+        ("README", "", 0, "README.conflict-2023-11-14T22-13-20-someone"),
+        ("Größe 数据.ipynb", "", 0, "Größe 数据.conflict-2023-11-14T22-13-20-someone.ipynb"),
     ],
 )
-def test_the_name_of_a_conflict_copy(name: str, nth: int, copy: str) -> None:
-    assert saving.conflict_name(name, AT, nth) == copy
+def test_the_name_of_a_conflict_copy(name: str, who: str, nth: int, copy: str) -> None:
+    assert saving.conflict_name(name, who, AT, nth) == copy
+
+
+@pytest.mark.parametrize(
+    ("seen", "mtime", "who"),
+    [
+        ([("Bob", 100.0)], 90.0, ""),  # before he came
+        ([("Bob", 100.0)], 5000.0, "Bob"),  # he is there still
+        ([("Bob", 100.0), ("Bob", 150.0)], 101.0, "Bob"),  # refreshed
+        ([("Bob", 100.0), ("", 150.0)], 149.0, "Bob"),
+        ([("Bob", 100.0), ("", 150.0), ("", 200.0)], 190.0, ""),  # after he went
+        ([("Bob", 100.0), ("Ann", 150.0)], 149.0, "Ann"),
+        ([("Bob", 100.0), ("Ann", 150.0)], 120.0, ""),
+        ([("", 100.0)], 99.0, ""),
+        ([], 99.0, ""),
+    ],
+)
+def test_who_had_the_lock_wrote_the_file(seen: list[tuple[str, float]], mtime: float, who: str) -> None:
+    sighting = saving.UNSEEN
+    for whose, at in seen:
+        sighting = sighting.now(whose, at)
+    assert sighting.wrote(mtime) == who
 
 
 @given(
-    st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=255), st.integers(0, 20)
+    st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=255),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.integers(0, 20),
 )
-def test_a_conflict_copy_is_another_file_with_a_name_that_file_systems_take(name: str, nth: int) -> None:
-    copy = saving.conflict_name(name, AT, nth)
+def test_a_conflict_copy_is_another_file_with_a_name_that_file_systems_take(name: str, who: str, nth: int) -> None:
+    copy = saving.conflict_name(name, who, AT, nth)
     assert copy != name
     assert "/" not in copy
     assert len(copy.encode()) <= 255 or len(name.encode()) > 255
