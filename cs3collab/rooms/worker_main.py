@@ -22,12 +22,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from cs3collab.errors import CollabError, Unavailable
 from cs3collab.limits import DEFAULT
 from cs3collab.merge.ydoc import YDocument
 from cs3collab.rooms.worker_render import Renderer
-from cs3collab.rooms.worker_wire import Op, Reader, Reply, Request, frame
+from cs3collab.rooms.worker_wire import Op, Reader, Reply, Request, frame, whole
 
 _READ_BYTES = 2**20
 _FLUSH_BYTES = 256 * 1024
@@ -54,6 +55,7 @@ class Server:
         self._timeout_s = timeout_s
         self._new_document = new_document
         self._documents: dict[int, YDocument] = {}
+        self._pieces: dict[int, list[bytes]] = {}
         self._renderers: list[Renderer] = []
         self._warming = threading.Thread(target=warm_up, daemon=True)
         self._warming.start()
@@ -88,7 +90,11 @@ class Server:
         self._sock.sendall(out)
 
     def _carry_out(self, request: Request) -> bytes:
-        """The reply's frame, empty when it comes later."""
+        """The reply's frame, empty when it comes later or there is none."""
+        if request.op is Op.PIECE:
+            self._pieces.setdefault(request.id, []).append(request.data)
+            return b""
+        came = self._pieces.pop(request.id, [])
         forks = request.op in _FORKED and len(self._renderers) < _MAX_RENDERERS
         if request.op in _ONLY_FORKED and not forks:
             busy = Unavailable("too many merges at once", hint="it is tried again")
@@ -98,17 +104,18 @@ class Server:
         _CELL.pack_into(self._cell, 0, request.id)
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)  # its default action ends the process
         if forks:
-            self._renderers.append(Renderer(request, self._reply, self._timeout_s, [self._sock, *self._renderers]))
+            carry_out = partial(self._reply, came=came)
+            self._renderers.append(Renderer(request, carry_out, self._timeout_s, [self._sock, *self._renderers]))
             reply = b""
         else:
-            reply = frame(self._reply(request))
+            reply = frame(self._reply(request, came))
         signal.setitimer(signal.ITIMER_REAL, 0)
         _CELL.pack_into(self._cell, 0, 0)
         return reply
 
-    def _reply(self, request: Request) -> Reply:
+    def _reply(self, request: Request, came: list[bytes]) -> Reply:
         try:
-            return self._answer(request)
+            return self._answer(whole(request, came))
         except CollabError as error:
             return Reply(request.id, request.document, error=error.kind, message=error.message, hint=error.hint)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Self, cast
 
 from cs3collab.errors import Unavailable
-from cs3collab.rooms.worker_wire import Reader, Reply, Request, frame
+from cs3collab.rooms.worker_wire import IN_PIECES, PIECE_BYTES, Reader, Reply, Request, frame, pieces
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,9 @@ class WorkerProcess(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._reader = Reader(Reply)
         self._out: list[bytes] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._unanswered = 0
         self._progress = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -124,15 +127,37 @@ class WorkerProcess(asyncio.Protocol):
         return time.monotonic() - self._progress if self._unanswered else 0.0
 
     def send(self, request: Request) -> None:
-        """Never blocks. Requests of one turn of the event loop leave in one write. To a dead worker: does nothing."""
+        """Never blocks. Requests of one turn of the event loop leave in one write. To a dead worker: does nothing.
+
+        Large ones that change nothing are sent in pieces, between which others go ahead.
+        """
         if self.dead:
             return
         if not self._unanswered:
             self._progress = time.monotonic()
         self._unanswered += 1
+        if request.op in IN_PIECES and request.size > PIECE_BYTES:
+            task = self._loop.create_task(self._send_in_pieces(request))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            return
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(frame(request))
+
+    async def _send_in_pieces(self, request: Request) -> None:
+        for piece in pieces(request):
+            await self._writable.wait()
+            if self.dead:
+                return
+            self._transport.write(frame(piece))
+            await asyncio.sleep(0)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def kill(self) -> None:
         if self._process.returncode is None:
@@ -160,6 +185,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.dead = True
+        self._writable.set()
         self._reaper = self._loop.create_task(self._reap())
 
     def _flush(self) -> None:

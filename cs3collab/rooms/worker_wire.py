@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
 import msgspec
@@ -27,6 +29,13 @@ class Op(enum.StrEnum):
     DIFFERENCES = "differences"
     DIGEST = "digest"
     CLOSE = "close"
+    PIECE = "piece"
+    """A part of what a request with the same id carries; it has no answer."""
+
+
+IN_PIECES = (Op.MERGE, Op.DIFFERENCES, Op.DIGEST)
+"""What changes nothing may be overtaken on its way, so that no edit waits behind a large file."""
+PIECE_BYTES = 2**17
 
 
 class Request(msgspec.Struct, array_like=True, gc=False):
@@ -39,11 +48,33 @@ class Request(msgspec.Struct, array_like=True, gc=False):
     data: bytes = b""
     updates: list[bytes] = []
     text: str = ""
+    sizes: list[int] = []
+    """Of ``data`` and of each of ``updates`` if they came before, in pieces."""
 
     @property
     def size(self) -> int:
         """Payload bytes."""
         return len(self.data) + sum(map(len, self.updates))
+
+
+def pieces(request: Request) -> Iterator[Request]:
+    """What is sent instead of a large request, in this order; the last is the one that is answered."""
+    parts = [request.data, *request.updates]
+    for part in parts:
+        for start in range(0, len(part), PIECE_BYTES):
+            data = part[start : start + PIECE_BYTES]
+            yield Request(request.id, request.document, request.kind, Op.PIECE, data)
+    yield msgspec.structs.replace(request, data=b"", updates=[], sizes=[len(part) for part in parts])
+
+
+def whole(request: Request, came: Sequence[bytes]) -> Request:
+    """The request again, of its last part and the data of the others."""
+    if not request.sizes:
+        return request
+    body = b"".join(came)
+    ends = list(accumulate(request.sizes, initial=0))
+    parts = [body[start:end] for start, end in pairwise(ends)]
+    return msgspec.structs.replace(request, data=parts[0], updates=parts[1:], sizes=[])
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -82,4 +83,41 @@ async def test_versions_are_compared_and_known_by_their_digest(pool: WorkerPool)
     rendered = await document.render()
     assert await document.digest(notebook_file("one")) == await document.digest(rendered.content) == rendered.digest
     assert (await document.digest(b"text")).startswith("not a notebook")
+    await document.close()
+
+
+HUGE = notebook_file("one", "x" * 30_000_000)
+
+
+async def test_an_edit_overtakes_a_large_file_on_its_way_to_the_worker(pool: WorkerPool) -> None:
+    document = pool.document("notebook", nothing)
+    await document.seed(notebook_file("one"))
+    process = document._slot.process  # type: ignore[attr-defined]
+    merging = asyncio.create_task(document.merge(notebook_file("one"), HUGE))
+    await asyncio.sleep(0)
+    await document.apply(b"\0\0")
+    assert process._sending
+    assert not merging.done()
+    await document.apply((await merging).update)
+    assert sources((await document.render()).content) == ["one", "x" * 30_000_000]
+    await document.close()
+
+
+async def test_a_worker_that_dies_while_it_gets_a_large_file_leaves_it_to_the_next(pool: WorkerPool) -> None:
+    history: list[bytes] = []
+
+    async def logged() -> list[bytes]:
+        return history
+
+    document = pool.document("file", logged)
+    history.append(await document.seed(b"one\n"))
+    merging = asyncio.create_task(document.merge(b"one\n", b"one\n" + b"two\n" * 4_000_000))
+    await asyncio.sleep(0)
+    await document.state()
+    process = document._slot.process  # type: ignore[attr-defined]
+    assert process._sending
+    process.kill()
+    await document.apply((await merging).update)
+    assert (await document.render()).content == b"one\n" + b"two\n" * 4_000_000
+    assert not process._sending
     await document.close()
