@@ -16,6 +16,7 @@ from typing import Any
 
 from cs3collab.errors import NotANotebook
 from cs3collab.merge import notebook
+from cs3collab.merge.lines import split_lines
 
 Notebook = dict[str, Any]
 HERE = Path(__file__).resolve().parents[1]
@@ -141,7 +142,8 @@ class _Person:
 
     def _write(self, cell: Notebook) -> None:
         """Changes, deletes and adds lines."""
-        lines = cell["source"].split("\n") if cell["source"] else []
+        lines = split_lines(cell["source"])
+        end = "\n" if cell["source"].endswith("\n") else ""
         written: list[str] = []
         places = set(self._chance.sample(range(len(lines) + 1), min(len(lines) + 1, self._chance.choice([1, 1, 2, 3]))))
         for at in range(len(lines) + 1):
@@ -160,7 +162,7 @@ class _Person:
                 written.append(f"{lines[at][:cut]} {self._mark()} {lines[at][cut:]}")
             elif how != "delete":
                 written.append(lines[at])
-        cell["source"] = "\n".join(written)
+        cell["source"] = "\n".join(written) + end
 
     def _run(self, cell: Notebook) -> None:
         if cell["cell_type"] == "code":

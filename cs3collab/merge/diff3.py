@@ -4,8 +4,6 @@ What one side changed is taken; what both changed alike is taken once. Changes o
 conflict where they have a line of the base in common, where both add lines at the same place, for nobody can tell which come
 first, and where one adds lines right beside those that the other deletes, for they may have been meant to go together. Then
 ours stays, and that change of theirs is left out as a whole: half of it is worth less than nothing.
-
-A merge that is done again, because nobody noted that it was done, finds theirs in ours and adds nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cs3collab.merge.included import includes
+from cs3collab.merge.likeness import successors
 from cs3collab.merge.sequences import edits
 
 Side = Literal["both", "ours", "theirs"]
@@ -105,20 +105,46 @@ def _joined_text(lines: Iterable[str]) -> str:
 
 def merge_lines(
     base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
-) -> tuple[Lines, list[tuple[Lines, Lines, Lines]]]:
-    """The merged lines, and of each conflict those of base, ours and theirs."""
-    merged: Lines = []
+) -> tuple[Lines, Lines, list[tuple[Lines, Lines, Lines]]]:
+    """The merged lines, in conflicts those of ours; the same with those of theirs; of each conflict base, ours and theirs."""
+    if includes(base, ours, theirs):
+        return list(ours), list(ours), []
+    if includes(base, theirs, ours):
+        return list(theirs), list(theirs), []
+    with_ours: Lines = []
+    with_theirs: Lines = []
     conflicts = []
     done = 0
     for near in _groups(base, _told_apart(_changes(base, ours), _changes(base, theirs)), _Change.touches):
-        for group in [near] if near.settled() is not None else _colliding(near):
-            settled, mine = group.settled(), group.applied(group.ours)
+        for group in _settled_if_possible(near):
+            settled, mine, other = group.settled(), group.applied(group.ours), group.applied(group.theirs)
             if settled is None:
-                conflicts.append((list(base[group.lo : group.hi]), mine, group.applied(group.theirs)))
-            merged += [*base[done : group.lo], *(mine if settled is None else settled)]
+                conflicts.append((list(base[group.lo : group.hi]), mine, other))
+            with_ours += [*base[done : group.lo], *(mine if settled is None else settled)]
+            with_theirs += [*base[done : group.lo], *(other if settled is None else settled)]
             done = group.hi
-    merged += base[done:]
-    return merged, conflicts
+    return [*with_ours, *base[done:]], [*with_theirs, *base[done:]], conflicts
+
+
+def _settled_if_possible(near: _Group) -> list[_Group]:
+    """Which line became which is guessed only where that leaves no conflict: else a change is taken as a whole or not."""
+    if near.settled() is not None:
+        return [near]
+    ours, theirs = ([part for each in changes for part in _by_line(near.base, each)] for changes in (near.ours, near.theirs))
+    groups = list(_colliding(_Group(near.base, ours, theirs)))
+    return groups if all(group.settled() is not None for group in groups) else list(_colliding(near))
+
+
+def _by_line(base: Sequence[str], change: _Change) -> Iterator[_Change]:
+    """Lines that became others, as far as they are alike, and what was added and removed between them."""
+    lo, done = change.lo, 0
+    for i, j in [*successors(base[change.lo : change.hi], change.lines), (change.hi - change.lo, len(change.lines))]:
+        hi = change.lo + i
+        if lo < hi or done < j:
+            yield _Change(lo, hi, change.lines[done:j])
+        if hi < change.hi:
+            yield _Change(hi, hi + 1, change.lines[j : j + 1])
+        lo, done = hi + 1, j + 1
 
 
 def _groups(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cs3collab.merge.diff3 import merge_lines
 
@@ -21,21 +21,59 @@ class TextResult:
 
 
 def merge_texts(base: str, ours: str, theirs: str) -> TextResult:
-    """Line ends, and whether the last line has one, merge as properties of the text: they are no change of a line."""
+    """Line ends, and whether the last line has one, merge as properties of the text: they are no change of a line.
+
+    Merged again, by either side, the result stays: where lines repeat so that it would not, there is a conflict.
+    """
     if theirs in (ours, base):
         return TextResult(ours)
     if base == ours:
         return TextResult(theirs)
+    merged = _merged(base, ours, theirs)
+    mine, other, _ = merged
+    again = ((mine, theirs), (ours, other), (mine, other))
+    if all(merged == _merged(base, *pair) for pair in again):
+        return TextResult(mine, tuple(merged.conflicts))
+    return TextResult(ours, (_whole(base, ours, theirs),))
+
+
+class _Merged(NamedTuple):
+    with_ours: str
+    with_theirs: str
+    conflicts: list[Hunk]
+
+
+def _merged(base: str, ours: str, theirs: str) -> _Merged:
+    """The same whichever of the two is ours."""
+    if ours == theirs:
+        return _Merged(ours, ours, [])
+    if ours <= theirs:
+        return _merged_once(base, ours, theirs)
+    mine, other, hunks = _merged_once(base, theirs, ours)
+    return _Merged(other, mine, [(was, ours, theirs) for was, theirs, ours in hunks])
+
+
+def _merged_once(base: str, ours: str, theirs: str) -> _Merged:
     ends = [_line_end(text) for text in (base, ours, theirs)]
     end = "\n"
     if "mixed" not in ends:
         end = _chosen(*(each or ends[0] or "\n" for each in ends))
         base, ours, theirs = (text.replace("\r\n", "\n") for text in (base, ours, theirs))
     final = _chosen(*(text.endswith("\n") for text in (base, ours, theirs)))
-    lines, conflicts = merge_lines(*(split_lines(text) for text in (base, ours, theirs)))
-    text = "\n".join(lines) + ("\n" if final and lines else "")
-    hunks = [("\n".join(was), "\n".join(mine), "\n".join(other)) for was, mine, other in conflicts]
-    return TextResult(text if end == "\n" else text.replace("\n", end), tuple(hunks))
+    *both, conflicts = merge_lines(*(split_lines(text) for text in (base, ours, theirs)))
+    mine, other = ("\n".join(lines) + ("\n" if final and lines else "") for lines in both)
+    if end != "\n":
+        mine, other = (text.replace("\n", end) for text in (mine, other))
+    return _Merged(mine, other, [("\n".join(was), "\n".join(left), "\n".join(right)) for was, left, right in conflicts])
+
+
+def _whole(base: str, ours: str, theirs: str) -> Hunk:
+    three = [split_lines(text) for text in (base, ours, theirs)]
+    most = min(map(len, three))
+    lo = next((at for at in range(most) if len({lines[at] for lines in three}) > 1), most)
+    hi = next((at for at in range(most - lo) if len({lines[-1 - at] for lines in three}) > 1), most - lo)
+    was, mine, other = ("\n".join(lines[lo : len(lines) - hi]) for lines in three)
+    return was, mine, other
 
 
 def split_lines(text: str) -> list[str]:

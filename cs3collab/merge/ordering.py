@@ -10,9 +10,16 @@ from cs3collab.merge.sequences import heaviest_rising
 def merge_order(base: Sequence[int], ours: Sequence[int], theirs: Sequence[int], dropped: Container[int]) -> list[int]:
     """Each argument has the numbers of its cells in its order; the same number is the same cell. Without `dropped`.
 
-    What both added at the same place comes ours first. What both moved stands where ours has it.
+    What both added at the same place comes ours first. What both moved stands where ours has it. Merged again, the order stays.
     """
     base, ours, theirs = ([cell for cell in cells if cell not in dropped] for cells in (base, ours, theirs))
+    seen = [ours]
+    while (order := _merged_once(base, seen[-1], theirs)) not in seen:
+        seen.append(order)
+    return min(seen[seen.index(order) :])  # one, but where both moved the same cells some go round in circles
+
+
+def _merged_once(base: list[int], ours: list[int], theirs: list[int]) -> list[int]:
     moved_by_us = _moved(base, ours)
     moved = (_moved(base, theirs) - moved_by_us) & set(ours)
     moved -= {cell for cell in moved if _is_there(cell, ours, theirs, moved)}

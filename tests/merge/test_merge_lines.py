@@ -29,10 +29,20 @@ CLEAN = {
     "no Windows line ends any more": ("a\r\nb\r\n", "a\nb\n", "A\r\nb\r\n", "A\nb\n"),
     "one line has none": ("a", "b\r\n", "a\r\nc", "b\r\nc\r\n"),
     "other line separators are no line ends": ("a\x0bb\u2028c\nd", "a\x0bb\u2028c\nD", "a\x0bb\u2028C\nd", "a\x0bb\u2028C\nD"),
+    "lines that are alike are the same line": ("# fit", "new\n# fit", "# fit it\nmore", "new\n# fit it\nmore"),
+    "what was added already, in a line that repeats": ("x\nx\nx\ny", "x\nX\nx\nadded\ny", "x\nX\nx\ny", "x\nX\nx\nadded\ny"),
+    "what was deleted already, beside a line that is changed": ("q = 3\nprint(q)", "q = 3.1", "q = 3", "q = 3.1"),
     "a moved line and another change": ("a\nb\nc\nd", "b\nc\na\nd", "a\nb\nc\nD", "b\nc\na\nD"),
 }
 CONFLICTS = {
     "a line added beside one that is deleted": ("a\nb\nc", "a\nc", "a\nb\nnew\nc", [("b", "", "b\nnew")]),
+    "one line repeats, which was added?": ("b", "a", "b\nb", [("b", "a", "b\nb")]),
+    "deleted and changed, another deleted": (
+        "# H\na = b",
+        "# H",
+        "a = b + c\nmore",
+        [("# H\na = b", "# H", "a = b + c\nmore")],
+    ),
     "the same line": ("a\nb\nc", "a\nB\nc", "a\nβ\nc", [("b", "B", "β")]),
     "the same place": ("a\nc", "a\nb\nc", "a\nβ\nc", [("", "b", "β")]),
     "at the end": ("a", "a\nours", "a\ntheirs", [("", "ours", "theirs")]),

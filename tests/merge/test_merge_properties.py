@@ -43,6 +43,14 @@ def test_texts(base: str, ours: str, theirs: str) -> None:
     assert [(was, mine, other) for was, other, mine in swapped.conflicts] == list(merged.conflicts)
     if not merged.conflicts:
         assert swapped.text == merged.text
+    assert merge_texts(base, merged.text, theirs) == merged
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.tuples(*[st.builds(str.replace, TEXTS, st.just("\n"), st.sampled_from(["\n", "\r\n", "\n\n"]))] * 3))
+def test_texts_merged_again_are_the_same_however_lines_end(three: tuple[str, str, str]) -> None:
+    merged = merge_texts(*three)
+    assert merge_texts(three[0], merged.text, three[2]) == merged
 
 
 @settings(deadline=None)
@@ -80,11 +88,8 @@ def test_texts_merged_again_stay(three: tuple[str, str, str]) -> None:
     )
     for side in (ours, theirs):
         assert {line for line in split_lines(side) if line not in split_lines(base)} <= everything
-    again = merge_texts(base, merged.text, theirs).text
-    if not merged.conflicts:
-        assert again == merged.text
-    assert max(Counter(split_lines(again)).values(), default=1) == 1
-    assert set(split_lines(merged.text)) - set(split_lines(base)) <= set(split_lines(again))
+    assert merge_texts(base, merged.text, theirs) == merged
+    assert max(Counter(split_lines(merged.text)).values(), default=1) == 1
 
 
 STREAM = st.sampled_from(["1\n", "2\n"]).map(lambda text: {"output_type": "stream", "name": "stdout", "text": text})
@@ -184,7 +189,7 @@ def test_notebooks(three: tuple[Notebook, Notebook, Notebook]) -> None:
     assert len(set(ids)) == len(ids)
     again = merge_notebooks(base, result.notebook, theirs)
     assert again.notebook == result.notebook
-    assert known(again.conflicts) <= known(result.conflicts)
+    assert known(again.conflicts) == known(result.conflicts)
 
 
 @settings(deadline=None, max_examples=300)
@@ -213,7 +218,7 @@ def test_random_merges_of_real_notebooks() -> None:
         assert not verdict.wrong, case.name
         total += verdict
     assert total.asked > CASES / 4
-    assert total.false <= total.asked / 20  # generated ones alone have lines that repeat
+    assert total.false <= total.asked / 100
     assert total.unasked <= total.asked / 20
 
 
@@ -259,6 +264,7 @@ def test_many_more_random_merges() -> None:
     for case in merge_cases.cases(2500, seed=1):
         verdict = merge_judge.ours(case)
         assert not verdict.wrong, case.name
-        again = merge_notebooks(case.base, merge_notebooks(case.base, case.ours, case.theirs).notebook, case.theirs)
-        # a second time where lines repeat more may be added or asked than the first time, but nothing goes
-        assert not merge_judge.judge(case, again.notebook, known_cells(again), told(again)).lost, case.name
+        result = merge_notebooks(case.base, case.ours, case.theirs)
+        again = merge_notebooks(case.base, result.notebook, case.theirs)
+        assert again.notebook == result.notebook, case.name
+        assert known(again.conflicts) == known(result.conflicts), case.name
