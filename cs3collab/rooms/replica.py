@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 SETTLE_S = 0.2
-"""After which it is looked again whether all that people typed was taken or refused."""
+"""After which it is looked again whether all that people typed was taken or refused; ever later, up to `RETRY_S`."""
 BEHIND_S = 0.02
 """How long this copy of the document may wait for the processor while edits pass through."""
 
@@ -68,6 +68,7 @@ class Replica(Room):
         self._syncing = asyncio.Lock()
         self._retrying = False
         self._untaken = b""
+        self._patience_s = SETTLE_S
         self._unsettled: list[Seat] = []
         """Whose edits are neither taken nor refused, each as often."""
         self._refused: list[tuple[Seat, bytes, NotAuthorized]] = []
@@ -349,12 +350,13 @@ class Replica(Room):
             return
         known = decode_state_vector(theirs)
         if not lacks(known, decode_state_vector(ours)):
-            self._untaken = b""
+            self._untaken, self._patience_s = b"", SETTLE_S
             return
         editor = self._an_editor()
         if editor is not None and self._unsettled:
-            self._resync_later(SETTLE_S)
+            self._when_settled()
         elif editor is not None:
+            self._patience_s = SETTLE_S
             pushed = asyncio.ensure_future(editor.backing.push(await self.document.diff(theirs)))
             pushed.add_done_callback(self._pushed)
         elif not self._untaken or self._pending():
@@ -372,7 +374,7 @@ class Replica(Room):
         refused = list(self._refused)
         people = {seat.user.key for seat, _, _ in refused}
         if any(seat.user.key in people for seat in self._unsettled):
-            self._resync_later(SETTLE_S)  # more of theirs is about to be refused
+            self._when_settled()  # more of theirs is about to be refused
             return
         home, _ = await self._upstream.sync(str(self.id), self.lineage, b"")
         copy = takeback.Copy(self.document.kind, home.update, list(self._history), [update for _, update, _ in refused])
@@ -392,6 +394,10 @@ class Replica(Room):
                 self.broadcast(None, self.status.position, merged.update, "")
         del self._refused[: len(refused)]
         self._resync_later(SETTLE_S)
+
+    def _when_settled(self) -> None:
+        self._resync_later(self._patience_s)
+        self._patience_s = min(2 * self._patience_s, RETRY_S)
 
     async def _tell_refused(self, people: dict[Seat, NotAuthorized]) -> None:
         where = await self._rescued()
