@@ -20,8 +20,8 @@ class Numbered:
 
 def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> Numbered:
     both_added = (ids(ours) & ids(theirs)) - ids(base)
-    to_ours = {j: i for i, j in align(base, ours, both_added).items()}
     to_theirs = {j: i for i, j in align(base, theirs, both_added).items()}
+    to_ours = _numbers_of_ours(base, ours, theirs, to_theirs, both_added)
     our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
     added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
     nothing_known = not base and not ids(theirs)
@@ -31,6 +31,25 @@ def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -
     return Numbered(
         dict(enumerate(base)), dict(zip(our_numbers, ours, strict=True)), dict(zip(their_numbers, theirs, strict=True))
     )
+
+
+def _numbers_of_ours(
+    base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell], to_theirs: dict[int, int], apart: set[str]
+) -> dict[int, int]:
+    """Index in ours to index in base. Where content has to tell and ours is more like theirs than base, it has theirs."""
+    directly = align(base, ours, apart)
+    over_theirs = align(theirs, ours, apart) if 2 * len(ids(base) & ids(ours)) < min(len(base), len(ours)) else {}
+    if not over_theirs or _differences(theirs, ours, over_theirs) >= _differences(base, ours, directly):
+        return {j: i for i, j in directly.items()}
+    known = {j: to_theirs[at] for at, j in over_theirs.items() if at in to_theirs}
+    left = sorted(set(range(len(base))) - set(to_theirs.values()))
+    our_left = sorted(set(range(len(ours))) - set(over_theirs.values()))
+    rest = align([base[i] for i in left], [ours[j] for j in our_left], apart)
+    return known | {our_left[j]: left[i] for i, j in rest.items()}
+
+
+def _differences(old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int]) -> int:
+    return len(old) + len(new) - 2 * sum(key(old[i]) == key(new[j]) for i, j in pairs.items())
 
 
 def _added_alike(

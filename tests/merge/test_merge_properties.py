@@ -245,6 +245,22 @@ def test_random_merges_with_a_tool_that_does_not_keep_ids(plain: Callable[[Noteb
     assert total.false <= total.asked / 10
 
 
+@pytest.mark.timeout(120)
+def test_old_notebooks_merged_again_keep_their_lines() -> None:
+    """Without ids in files, only content tells which cell is which: blank ones may move, but nothing is there twice."""
+    differ = 0
+    for case in merge_cases.cases(CASES, seed=1):
+        ours = {**case.ours, "nbformat_minor": 4}
+        result = merge_notebooks(bare(case.base), ours, bare(case.theirs)).notebook
+        again = merge_notebooks(bare(case.base), result, bare(case.theirs)).notebook
+        differ += lines(again) != lines(result)
+    assert differ <= CASES / 500
+
+
+def lines(nb: Notebook) -> Counter[str]:
+    return Counter(line for cell in nb["cells"] for line in cell["source"].split("\n") if line.strip())
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(120)
 def test_nbdime_asks_more_often_and_leaves_markers() -> None:
