@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from support.kept_room import notebook_file
 
-from cs3collab.merge.ancestor import RESTORED_S, Difference, choose, differences
+from cs3collab.merge.ancestor import RESTORED_S, Difference, choose, common, common_lines, differences
+from cs3collab.merge.notebook import blank_cell
 
 OLD = RESTORED_S + 1
 
@@ -56,3 +58,27 @@ def test_a_line_that_goes_on_is_not_gone() -> None:
 
 def test_texts_differ_in_lines() -> None:
     assert differences("file", [b"a\nb\n", b"b\nc\n"], b"b\na\n") == [(0, 0), (1, 1)]
+
+
+def test_the_lines_of_both_in_order() -> None:
+    assert common_lines("a\nmine\nb\nc\n", "a\nb\ntheirs\nc\n") == "a\nb\nc\n"
+    assert common_lines("x\na\n", "a\ny\n") == "a\n"
+    assert common_lines("", "a") == common_lines("a", "") == ""
+
+
+@pytest.mark.timeout(30)
+def test_without_a_base_large_texts_have_only_their_ends_in_common() -> None:
+    """Unbounded, the comparison takes minutes, and the test's time is up."""
+    middle = ["\n".join(random.Random(seed).choices("ab", k=20_000)) for seed in range(2)]
+    mine, theirs = (f"first\n{lines}\nlast\n" for lines in middle)
+    common = common_lines(mine, theirs)
+    assert common.startswith("first\n")
+    assert common.endswith("last\n")
+    assert len(common) < 200
+
+
+@pytest.mark.timeout(30)
+def test_what_two_notebooks_have_in_common_is_found_in_bounded_time() -> None:
+    cells = [{**blank_cell(), "id": "x", "source": "\n".join(random.Random(seed).choices("ab", k=20_000))} for seed in range(2)]
+    ours, theirs = ({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5} for cell in cells)
+    assert len(common(ours, theirs)["cells"][0]["source"]) < 200
