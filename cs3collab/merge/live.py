@@ -37,8 +37,11 @@ def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: by
     Returns what conflicts: there `doc` says what it said. Raises `NotANotebook` for a file that holds none, or none any more;
     `doc` is then as before.
     """
-    after = notebook.parse(theirs)
-    before = ancestor.common(ours, after) if base is None else notebook.parse(base)
+    if base is None:
+        after = notebook.parse(theirs)
+        before = ancestor.common(ours, after)
+    else:
+        after, before = notebook.parse_two(theirs, base)
     if not after["cells"] and any(cell["source"] for cell in before["cells"]):
         raise NotANotebook(_EMPTIED)
     result = merge_notebooks(before, ours, after)

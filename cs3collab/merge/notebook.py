@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import msgspec
 import nbformat as _nbformat
 from nbformat import v3 as _v3
 from nbformat import v4 as _v4
 from nbformat.validator import ValidationError
 
 from cs3collab.errors import NotANotebook
+from cs3collab.merge.values import same as same_json
 
 nbformat: Any = _nbformat  # carries no type hints
 v3: Any = _v3
@@ -27,6 +29,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _ROOT_KEYS = {"cells", "metadata", "nbformat", "nbformat_minor"}
 _PLACEHOLDERS = {"kernelspec": {"name": "", "display_name": ""}, "language_info": {"name": ""}}
+_LEAST_INTEGER, _PAST_INTEGERS = -(2**63), 2**63 - 1
 _JS_PLAIN_INTEGER = 1e21  # from here on JavaScript writes integral numbers with an exponent
 _FOREIGN = (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError, ValidationError)
 
@@ -40,18 +43,46 @@ def parse(content: bytes) -> Notebook:
 
     Raises `NotANotebook` with a sentence for people and a hint for everything else.
     """
+    return _parsed(_completed(content))
+
+
+def parse_two(content: bytes, other: bytes) -> tuple[Notebook, Notebook]:
+    """`parse` of both, but cells that are the same in both are checked once, and are the same objects."""
+    one, two = _completed(content), _completed(other)
+    nb = _parsed(one)
+    if any(one.get(key) != two.get(key) for key in ("nbformat", "nbformat_minor")):
+        return nb, _parsed(two)
+    done = {cell.get("id", at): (cell, nb["cells"][at]) for at, cell in enumerate(one["cells"])}
+    shared = {
+        at: known[1]
+        for at, cell in enumerate(two["cells"])
+        if (known := done.get(cell.get("id", at))) is not None and known[0] == cell and same_json(known[0], cell)
+    }
+    rest = iter(_parsed({**two, "cells": [cell for at, cell in enumerate(two["cells"]) if at not in shared]})["cells"])
+    cells = [shared[at] if at in shared else next(rest) for at in range(len(two["cells"]))]
+    return nb, {**_parsed({**two, "cells": []}), "cells": cells}
+
+
+def _completed(content: bytes) -> Notebook:
     text = _decode(content)
     if not text.strip():
         return {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     tree = _read_json(text)
     major = _major(tree)
     try:
-        nb: Notebook = plain(_upgrade(tree) if major == 3 else _complete(tree))
-        check(nb)
-        joined: Notebook = plain(v4.to_notebook(nb))
-        return joined
+        nb: Notebook = plain(_upgrade(tree)) if major == 3 else _complete(tree)
     except _FOREIGN as error:
         raise NotANotebook(f"this notebook is damaged: {_reason(error)}", hint=_DAMAGED) from error
+    return nb
+
+
+def _parsed(nb: Notebook) -> Notebook:
+    try:
+        check(nb)
+        joined: Notebook = plain(v4.to_notebook(nb))
+    except _FOREIGN as error:
+        raise NotANotebook(f"this notebook is damaged: {_reason(error)}", hint=_DAMAGED) from error
+    return joined
 
 
 _DAMAGED = "open it as a text file to repair it, or restore an older version; it will not be changed from here"
@@ -181,8 +212,9 @@ def _read_json(text: str) -> Notebook:
     if not text.lstrip().startswith(("{", "[", '"')):
         raise NotANotebook("this file is plain text, not a notebook", hint="open it as a text file")
     try:
-        tree = json.loads(text, parse_int=_integer)
-        if "\\u" in text and ("\\ud" in text or "\\uD" in text):  # one search of what is large is enough
+        tree = _read_quickly(text)
+        if tree is None:
+            tree = json.loads(text, parse_int=_integer)
             json.dumps(tree, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise NotANotebook(
@@ -198,13 +230,30 @@ def _read_json(text: str) -> Notebook:
     return tree
 
 
+def _read_quickly(text: str) -> Any:
+    """None where `json` may see something else: what msgspec refuses, NaN above all, and integers that `_integer` changes."""
+    try:
+        tree = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+    return None if _has_large_integer(tree) else tree
+
+
+def _has_large_integer(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_large_integer, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_large_integer, value))
+    return type(value) is int and not _LEAST_INTEGER <= value < _PAST_INTEGERS
+
+
 def _integer(literal: str) -> int | float:
     """Y updates hold 64-bit integers and floats; anything else would come back changed.
 
     So does 2**63 - 1: pycrdt 0.14 takes it for a float, as it turns into the same float and back (Rust's `as` saturates).
     """
     number = int(literal)
-    if -(2**63) <= number < 2**63 - 1:
+    if _LEAST_INTEGER <= number < _PAST_INTEGERS:
         return number
     if abs(number) < 2**1000 and float(number) == number:
         return float(number)

@@ -225,3 +225,48 @@ def test_integers_are_spelled_as_javascript_does(value: float, expected: type) -
     result = notebook.with_integers({"deep": [value]})["deep"][0]
     assert result == value
     assert type(result) is expected
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None)
+@given(JSON_VALUES, st.booleans(), st.sampled_from(["", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\ude00", "\t", "\x00"]))
+def test_json_is_read_as_by_the_standard_library(value: object, ascii_only: bool, odd: str) -> None:
+    text = json.dumps({"nbformat": 4, "a": value, "b": "@"}, ensure_ascii=ascii_only).replace("@", odd)
+    try:
+        expected = json.loads(text, parse_int=notebook._integer)
+        json.dumps(expected, ensure_ascii=False).encode()
+    except ValueError:
+        with pytest.raises(NotANotebook):
+            notebook._read_json(text)
+    else:
+        assert repr(notebook._read_json(text)) == repr(expected)
+
+
+def test_two_files_are_read_as_one_by_one_and_share_what_is_the_same() -> None:
+    cells = [{"cell_type": "markdown", "id": name, "metadata": {}, "source": [f"{name}\n", "x"]} for name in "abc"]
+    one, two = nb(*cells), nb(cells[2], {**cells[0], "source": ["new"]}, cells[1])
+    for other in (two, {**two, "nbformat_minor": 4}, {**two, "cells": []}):
+        contents = encode(one), encode(other)
+        assert notebook.parse_two(*contents) == tuple(map(notebook.parse, contents))
+    first, second = notebook.parse_two(encode(one), encode(two))
+    assert [first["cells"][at] is second["cells"][new] for at, new in ((0, 1), (1, 2), (2, 0))] == [False, True, True]
+    bare = [{**tree, "nbformat_minor": 4} for tree in (one, nb(*cells[:2], {**cells[2], "source": "new"}))]
+    first, second = notebook.parse_two(*map(encode, bare))
+    assert [one is other for one, other in zip(first["cells"], second["cells"], strict=True)] == [True, True, False]
+    true, number = (encode(nb({**cells[0], "metadata": {"x": value}})) for value in (True, 1))
+    assert notebook.parse_two(number, true)[1]["cells"][0]["metadata"]["x"] is True
+    assert notebook.parse_two(b"", encode(one)) == (notebook.parse(b""), notebook.parse(encode(one)))
+
+
+@pytest.mark.parametrize("wrong", [{"cell_type": "markdown", "id": "a", "metadata": {}}, {"cell_type": 3}, 3])
+def test_of_two_files_each_is_checked(wrong: Any) -> None:
+    good = encode(nb({"cell_type": "markdown", "id": "a", "metadata": {}, "source": "a"}))
+    for contents in ((good, encode(nb(wrong))), (encode(nb(wrong)), good)):
+        with pytest.raises(NotANotebook, match="damaged"):
+            notebook.parse_two(*contents)
