@@ -104,7 +104,7 @@ def judge(case: Case, merged: Notebook, asked: set[str], told: Any) -> Verdict:
         lost=len(lost) + sum(line not in everything and line not in said for line in kept),
         doubled=sum(settled[line] > 1 for line in single),
         back=sum(line in settled and line not in said for line in gone),
-        mixed=sum(line not in base and line not in mine and line not in other for line in settled),
+        mixed=sum(line not in ("", *base, *mine, *other) for line in settled),
         invalid=not _is_valid(merged),
     )
 
