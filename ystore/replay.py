@@ -20,6 +20,11 @@ TIMEOUT_S = 120.0
 _DECODE = str(Path(__file__).with_name("decode.py"))
 
 
+def command(task: str, *options: str) -> list[str]:
+    """That starts the child, with `options` for its interpreter."""
+    return [sys.executable, "-I", "-S", *options, _DECODE, task, *_folders()]
+
+
 @functools.cache
 def _folders() -> list[str]:
     """Of the package pycrdt."""
@@ -91,8 +96,7 @@ class _Child:
 
     def run(self, task: str, data: bytes) -> tuple[int, bytes, bytes]:
         """Status, output and errors. Blocks. Raises OSError when no process can be started."""
-        command = [sys.executable, "-I", "-S", _DECODE, task, *_folders()]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(command(task), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             self._process = process
             if self._killed:
                 process.kill()
