@@ -173,20 +173,30 @@ async def test_a_page_in_which_nothing_was_typed_is_loaded_again(desk: Desk) -> 
     assert not [*desk.file.parent.glob("*conflict*")]
 
 
+async def let(desk: Desk, role: Role) -> None:
+    """The owner changes what marie may."""
+    owner = await desk.here.session("einstein")
+    await shares.update_share(owner, await shares.get_share(owner, desk.share), role)
+
+
+async def refused(desk: Desk) -> Locator:
+    """What marie typed offline may not be brought in, for she may only read by then. The dialog that says so."""
+    await desk.page.add_cell("kept = 1")
+    await desk.page.save()
+    await desk.away()
+    await desk.page.focus("kept", "End")
+    await desk.type_at_once("  # typed offline")
+    await let(desk, Role.VIEWER)
+    await desk.back_without_store()
+    asked = desk.page.dialogs.filter(has_text="could not be brought in")
+    await expect(asked).to_be_visible()
+    return asked
+
+
 @marie
 async def test_what_may_not_be_brought_in_can_be_kept_as_a_copy(desk: Desk) -> None:
     page = desk.page
-    await page.add_cell("kept = 1")
-    await page.save()
-    await desk.away()
-    await page.focus("kept", "End")
-    await desk.type_at_once("  # typed offline")
-    owner = await desk.here.session("einstein")
-    await shares.update_share(owner, await shares.get_share(owner, desk.share), Role.VIEWER)
-    await desk.back_without_store()
-
-    asked = page.dialogs.filter(has_text="could not be brought in")
-    await expect(asked).to_be_visible()
+    asked = await refused(desk)
     await page.screenshot("rebase-refused")
     await asked.get_by_role("button", name="Not now").click()
     again = page.banner.get_by_role("button", name="Try again")
@@ -202,18 +212,8 @@ async def test_what_may_not_be_brought_in_can_be_kept_as_a_copy(desk: Desk) -> N
 @marie
 async def test_what_was_refused_is_brought_in_once_that_is_allowed_again(desk: Desk) -> None:
     page = desk.page
-    await page.add_cell("kept = 1")
-    await page.save()
-    await desk.away()
-    await page.focus("kept", "End")
-    await desk.type_at_once("  # typed offline")
-    owner = await desk.here.session("einstein")
-    await shares.update_share(owner, await shares.get_share(owner, desk.share), Role.VIEWER)
-    await desk.back_without_store()
-
-    asked = page.dialogs.filter(has_text="could not be brought in")
-    await expect(asked).to_be_visible()
-    await shares.update_share(owner, await shares.get_share(owner, desk.share), Role.EDITOR)
+    asked = await refused(desk)
+    await let(desk, Role.EDITOR)
     await asked.get_by_role("button", name="Try again").click()
     await expect(desk.toast("What you typed was brought in.")).to_be_visible()
     await expect(page.banner).to_be_hidden()
