@@ -58,7 +58,9 @@ def write(document: client.LiveDocument, words: str, cell: int = 0) -> None:
 
 
 async def saved(document: client.LiveDocument) -> None:
+    """Asked for, as people do with Ctrl+S: by itself it is saved once a minute."""
     position = await document.durable()
+    assert (await document.save())["status"] == "success"
     await document.until_status(lambda s: s["savedPosition"] >= position)
 
 
