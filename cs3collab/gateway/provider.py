@@ -44,4 +44,7 @@ class Provider:
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE_S))
         async with self._http.get(url, headers=headers, allow_redirects=False, raise_for_status=True) as answer:
-            return msgspec.json.decode(await answer.content.read(_MOST_BYTES), type=dict[str, Any])
+            body = bytearray()
+            while len(body) < _MOST_BYTES and (piece := await answer.content.read(_MOST_BYTES - len(body))):
+                body += piece
+            return msgspec.json.decode(body, type=dict[str, Any])

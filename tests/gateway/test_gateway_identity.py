@@ -16,6 +16,9 @@ from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as collabora
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.types.v1beta1 import types_pb2
 from gateway_client import Client, Sites, Started, by_path, code
+from support.issuer import issuer
+
+from cs3collab.gateway.provider import Provider
 
 HOME = by_path("/users/id-einstein")
 
@@ -67,8 +70,8 @@ async def test_a_token_says_what_reva_says(einstein: Client) -> None:
 
 
 async def test_a_provider_that_does_not_answer_lets_nobody_in(sites: Sites, site: Started) -> None:
-    for number, issuer in enumerate(("http://127.0.0.1:1", "no url", "")):
-        closed = await sites.start(site.root.parent / f"closed-{number}", issuer=issuer)
+    for number, url in enumerate(("http://127.0.0.1:1", "no url", "")):
+        closed = await sites.start(site.root.parent / f"closed-{number}", issuer=url)
         assert await login_code(closed, "bearer", "", "token") == "INTERNAL"
 
 
@@ -181,3 +184,16 @@ def test_secrets_are_not_shown(tmp_path: Any) -> None:
     )
     for secret in ("relativity", "j" * 32, "m-secret", "s-secret"):
         assert secret not in repr(config)
+
+
+async def test_what_a_provider_says_is_read_to_its_end() -> None:
+    async with issuer() as running:
+        token = running.token("id-marie", "marie", "a.example")
+        running.people[token]["picture"] = "x" * 500_000  # more than comes at once
+        provider = Provider(running.url)
+        try:
+            assert await provider.claims(token) == running.people[token]
+            running.people[token]["picture"] *= 3
+            assert await provider.claims(token) is None
+        finally:
+            await provider.close()
