@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from conformance.cs3.world import World
 
 Run = Callable[["World"], Awaitable[Any]]
+SETTLE_S: Final = 20.0
+"""How long what nobody is told of may take to come about."""
 
 
 class System(enum.Enum):
@@ -44,6 +47,20 @@ class Among(OneOf):
         return isinstance(other, list) and all(answer in self.answers for answer in other)
 
     __hash__ = OneOf.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class Eventually:
+    """An answer that comes about after the call's own: `look` until it is there."""
+
+    look: Callable[[], Awaitable[Any]]
+
+    async def settled(self, expected: Any) -> Any:
+        """What is seen at last: `expected`, or after `SETTLE_S` something else."""
+        deadline = time.monotonic() + SETTLE_S
+        while (seen := await self.look()) != expected and time.monotonic() < deadline:
+            pass  # each look is a few calls, which let others have their turn
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
