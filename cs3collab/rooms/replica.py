@@ -11,7 +11,9 @@ from cs3collab.errors import (
     CollabError,
     EditsRefused,
     LineageDiverged,
+    NotAuthenticated,
     NotAuthorized,
+    NotFound,
     Overloaded,
     PeerUnavailable,
     Unavailable,
@@ -71,8 +73,10 @@ class Replica(Room):
         self._patience_s = SETTLE_S
         self._unsettled: list[Seat] = []
         """Whose edits are neither taken nor refused, each as often."""
-        self._refused: list[tuple[Seat, bytes, NotAuthorized]] = []
-        """What this copy holds and the authority did not take, of whom, and why."""
+        self._refused: list[tuple[Seat, bytes, CollabError]] = []
+        """What this copy holds and the authority did not take for want of a right, of whom, and why."""
+        self._astray = False
+        """This copy may hold what the authority did not take and nobody sends again."""
         self.on_diverged: Callable[[Replica], None] = lambda replica: None
 
     async def open(self) -> None:
@@ -129,8 +133,10 @@ class Replica(Room):
                 self.broadcast(seat.outlet, self.status.position, update, seat.user.key)
             try:
                 position: int = await durable
-            except NotAuthorized as error:
-                self._refused.append((seat, update, error))
+            except CollabError as error:
+                self._astray = True
+                if isinstance(error, NotAuthorized | NotAuthenticated | NotFound):
+                    self._refused.append((seat, update, error))
                 raise
         except BaseException as error:
             durable.cancel()
@@ -350,7 +356,7 @@ class Replica(Room):
             return
         known = decode_state_vector(theirs)
         if not lacks(known, decode_state_vector(ours)):
-            self._untaken, self._patience_s = b"", SETTLE_S
+            self._untaken, self._patience_s, self._astray = b"", SETTLE_S, False
             return
         editor = self._an_editor()
         if editor is not None and self._unsettled:
@@ -399,7 +405,7 @@ class Replica(Room):
         self._resync_later(self._patience_s)
         self._patience_s = min(2 * self._patience_s, RETRY_S)
 
-    async def _tell_refused(self, people: dict[Seat, NotAuthorized]) -> None:
+    async def _tell_refused(self, people: dict[Seat, CollabError]) -> None:
         where = await self._rescued()
         for seat, error in people.items():
             if seat.number in self.seats:
@@ -433,12 +439,13 @@ class Replica(Room):
     async def diverge(self, error: CollabError, *, always_keep: bool = False) -> None:
         """This copy and the authority's have parted: what only this one has is kept aside, and who is here comes back fresh."""
         log.warning("%s: %s", self.name, error)
-        if always_keep or self._pending():
+        if always_keep or self._astray or self._pending():
             if isinstance(error, LineageDiverged) and await self._brought_in():
                 error = LineageDiverged(error.message, hint="what you typed last was brought in: load the document again")
             elif where := await self._rescued():
                 hint = f"{error.hint}; " if isinstance(error, EditsRefused) else ""
                 error = type(error)(error.message, hint=f"{hint}what you typed last is kept {where}")
+            self._astray = False
         self.on_diverged(self)
         for seat in list(self.seats.values()):
             self.end(seat, error)
@@ -471,6 +478,6 @@ class Replica(Room):
         """What nobody waits for any more and never got home is kept aside."""
         await self.tasks.cancel()
         self._upstream.forget(self)
-        if self._pending():
+        if self._astray or self._pending():
             await self._rescued()
         await self.document.close()

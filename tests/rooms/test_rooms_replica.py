@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -261,6 +261,12 @@ async def demote_marie(here: Site) -> None:
     await shares.update_share(giver, share, Role.VIEWER)
 
 
+async def unshare_marie(here: Site) -> None:
+    giver, taker = await here.session("einstein"), (await here.session("marie")).user
+    share = next(s for s in await shares.list_shares(giver) if s.grantee.opaque_id == taker.opaque_id)
+    await shares.remove_share(giver, share.id)
+
+
 async def test_what_one_is_refused_goes_up_in_nobody_elses_name(here: Site, tmp_path: Path, hub: Hub) -> None:
     """marie typed and deleted while the line was down, and was made a viewer: einstein goes on without it."""
     einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
@@ -289,6 +295,50 @@ async def test_what_one_is_refused_goes_up_in_nobody_elses_name(here: Site, tmp_
     assert [hub.witness.text(0), hub.witness.text(1)] == ["kept goes on", "# his\ny = 2"]
     assert b"refused" not in hub.witness.doc.get_update()
     assert not einstein.closes
+
+
+async def test_what_somebody_typed_whose_share_ended_goes_up_in_nobody_elses_name(here: Site, tmp_path: Path, hub: Hub) -> None:
+    """The home site does not let marie in any more when the line is back: what she sent is refused by that."""
+    einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
+    await hub.cut(einstein, marie)
+    marie.write("refused words")
+    await einstein.until(lambda: einstein.text() == "refused words")
+    await unshare_marie(here)
+    hub.proxy.closed = False
+    await marie.until(lambda: bool(marie.closes))
+    await einstein.until(lambda: einstein.status["online"] and einstein.text() == "")
+    (kept,) = (tmp_path / "hub" / "rescued").iterdir()
+    assert "refused words" in kept.read_text()
+    einstein.write("goes on")
+    await hub.witness.until(lambda: hub.witness.text() == "goes on")
+    await hub.witness_has_all()
+    assert b"refused" not in hub.witness.doc.get_update()
+    assert not einstein.closes
+
+
+@pytest.mark.parametrize("end", [demote_marie, unshare_marie])
+async def test_what_was_refused_of_somebody_who_has_left_is_kept_aside(
+    here: Site, tmp_path: Path, target: Target, end: Callable[[Site], Awaitable[None]]
+) -> None:
+    """marie closed her page while the line was down. Nobody is there when her words are refused, and none may be lost."""
+    async with relay(here, tmp_path / "relay") as url, Proxy(url) as proxy:
+        async with server(here, tmp_path, proxy.url, "marie") as marie:
+            person = Person(marie, target, comes_back=False)
+            await person.join()
+            await person.until(lambda: len(person.notebook.ycells) > 0)
+            proxy.closed = True
+            proxy.cut()
+            await person.until(lambda: person.status["online"] is False)
+            person.write("last words")
+            await person.until(lambda: person.status["pending"] == 1)
+            leaving = asyncio.ensure_future(person.leave())
+            await end(here)
+            proxy.closed = False
+            async with asyncio.timeout(links.WAIT_S):
+                await leaving
+            assert not replica_of(marie).seats
+        (kept,) = (tmp_path / "marie" / "rescued").iterdir()
+        assert "last words" in kept.read_text()
 
 
 async def test_what_others_typed_into_what_was_refused_is_said_and_kept_aside(here: Site, tmp_path: Path, hub: Hub) -> None:
