@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.notebooks import notebook
 from support.sites import Site, share_local, share_ocm, two_sites
 
 from cs3collab.cs3 import shares
+from cs3collab.cs3.files import Files
 from cs3collab.cs3.gateway import Gateway
 from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated, NotFound, Unavailable, Unsupported
 from cs3collab.relay.auth import VIEWER_REASON, Gatekeeper, path_in_share, role_of
@@ -79,6 +81,27 @@ async def test_a_deleted_file_is_still_its_owners_and_nobody_elses(sites: tuple[
     assert (await owner.standing.recheck())[0] is Role.EDITOR
     with pytest.raises(CollabError):
         await editor.standing.recheck()
+
+
+async def test_somebody_of_another_site_is_not_taken_for_the_owner_by_the_same_id(
+    sites: tuple[Site, Site], keeper: Gatekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every storage tells their site apart in the id, which is chosen there. The owner deletes what they may read."""
+    a, b = sites
+    stat = Files.stat
+
+    async def their_own(files: Files, ref: Ref) -> FileInfo:
+        return replace(await stat(files, ref), owner=files.user.opaque_id)
+
+    monkeypatch.setattr(Files, "stat", their_own)
+    received = await share_ocm(a, b, "einstein", "einstein", "folder", Role.VIEWER)
+    share = await shares.received_ocm_share(await b.session("einstein"), received)
+    admission = await admit(keeper, Target(path="in.ipynb"), Credential("ocm", share.shared_secret, share.remote_share_id))
+    assert isinstance(admission, Admission)
+    assert admission.role is Role.VIEWER
+    await (await a.files("einstein")).delete(await a.ref("einstein", "folder/in.ipynb"))
+    with pytest.raises(NotFound):
+        await admission.standing.recheck()
 
 
 async def test_a_seat_stays_with_the_person_it_was_given_to(sites: tuple[Site, Site], keeper: Gatekeeper) -> None:
