@@ -185,9 +185,9 @@ class Link:
         finally:
             self._outbound = None
             outbound.stop()
+            self._lost(reason)  # before the next connection is made, which the relay's answer to the closing may outlast
             with contextlib.suppress(Exception):
                 await ws.close()
-            self._lost(reason)
 
     def _receive(self, message: p.Message) -> None:
         if isinstance(message, p.Answer):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from support import links
 from support.links import Person, Proxy, node, relay
 from support.notebooks import notebook
@@ -17,6 +18,7 @@ from support.sites import share_ocm, two_sites
 
 from cs3collab.cs3 import shares
 from cs3collab.errors import NotAuthenticated, NotAuthorized, PeerUnavailable
+from cs3collab.relay import protocol as p
 from cs3collab.relay.channel import LinkChannel
 from cs3collab.relay.link import FIRST_RETRY_S, Link
 from cs3collab.relay.node import Node
@@ -218,6 +220,48 @@ async def test_a_relay_that_hangs_up_at_once_is_not_stormed(world: World) -> Non
     assert link._delay >= 4 * FIRST_RETRY_S
     await link.close()
     server.close()
+
+
+async def test_who_comes_while_a_broken_line_is_being_closed_keeps_the_new_one() -> None:
+    """A relay that sent nonsense takes its time to hear that it is cut off; on the next connection all is well."""
+    opened, released = asyncio.Event(), asyncio.Event()
+    attached: list[int] = []
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(protocols=[p.SUBPROTOCOL])
+        await ws.prepare(request)
+        if not opened.is_set():
+            opened.set()
+            await ws.send_bytes(b"nonsense")
+            await released.wait()
+        async for frame in ws:
+            for message in p.decode(frame.data):
+                if isinstance(message, p.Attach):
+                    attached.append(message.channel)
+                    await ws.send_bytes(p.encode([p.Attached(message.request, "r", Role.EDITOR, "", "l", *"nhuiud")]))
+        return ws
+
+    async def credentials() -> Credential:
+        return Credential("bearer", "x")
+
+    app = web.Application()
+    app.router.add_get(p.LINK_PATH, serve)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    link = Link(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    first = asyncio.ensure_future(link.attach(Target(), credentials))
+    await opened.wait()
+    while link._outbound is not None or link._connecting.locked():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    channel = await link.attach(Target(), credentials)
+    released.set()
+    with pytest.raises(PeerUnavailable):
+        await first
+    assert channel.ready
+    assert attached == [channel.number]
+    await link.close()
+    await runner.cleanup()
 
 
 async def test_a_join_while_the_line_breaks_ends_in_a_seat_or_an_error_and_leaves_nothing(
