@@ -34,9 +34,9 @@ class Reader(Protocol):
     def reading(self, ref: Ref, *, max_bytes: int) -> AbstractAsyncContextManager[tuple[FileInfo, AsyncIterator[bytes]]]: ...
 
 
-async def write(files: Reader, ref: Ref, upload: Upload) -> Written | NotLatest:
+async def write(files: Reader, ref: Ref, upload: Upload, seen: FileInfo | None = None) -> Written | NotLatest:
     """See `cs3collab.cs3.files.Files.write`."""
-    before = await _stat(files, ref)
+    before = seen or await _stat(files, ref)
     if upload.conditional:
         lost = miss(upload, before)
         if lost is not None:

@@ -34,6 +34,9 @@ OCM_AREA: Final = "ocm"
 OCM_ID: Final = "89f37a33-858b-45fa-8890-a1f2b27d90e1"
 """Reva's fixed storage id of what other sites shared; `cs3collab.gateway.remote` answers for it."""
 
+LOCK_KEY: Final = "lockdiscovery"
+CHECKSUM_KEY: Final = "http://owncloud.org/ns/checksums"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -217,14 +220,18 @@ class View:
         return identity.UserId(opaque_id=node.space, idp=self.site.config.site, type=identity.USER_TYPE_SPACE_OWNER)
 
     def info(self, node: Node, path: str, keys: Iterable[str] = ()) -> Any:
-        """``ResourceInfo``, with the metadata in `keys` (all when empty). Like Reva it tells of `path` the name only.
+        """``ResourceInfo``, with the metadata in `keys` (all when empty or ``*``). Like Reva it tells of `path` the name only.
 
-        The checksum is that of the upload; what other programs write to the disk has none.
+        Lock and checksum are keys as well, as on Reva. The checksum is that of the upload; what other programs write to the
+        disk has none.
         """
         metadata = dict(self.index.rows("SELECT key, value FROM metadata WHERE node = ?", node.id))
-        wanted = set(keys) - {"*"}
-        lock = self.lock(node)
+        wanted = set(keys)
+        everything = not wanted or "*" in wanted
+        lock = self.lock(node) if everything or LOCK_KEY in wanted else None
         sha1, length = self.tree.uploaded(node)
+        if not (everything or CHECKSUM_KEY in wanted):
+            sha1 = ""
         name = posixpath.basename(path) if path.startswith("/") and path != "/" else node.name
         top = node.id == ROOT_ID or node.parent == ROOT_ID
         info = storage.ResourceInfo(
@@ -241,7 +248,7 @@ class View:
             lock=storage.Lock.FromString(lock) if lock else None,
             checksum=storage.ResourceChecksum(type=storage.RESOURCE_CHECKSUM_TYPE_SHA1, sum=sha1) if sha1 else None,
         )
-        info.arbitrary_metadata.metadata.update({k: v for k, v in metadata.items() if not wanted or k in wanted})
+        info.arbitrary_metadata.metadata.update({k: v for k, v in metadata.items() if everything or k in wanted})
         if node.parent and not self.shared_root(node):
             info.parent_id.CopyFrom(self.rid_of(node.parent))
         return info

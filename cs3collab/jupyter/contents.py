@@ -259,7 +259,7 @@ class CS3ContentsManager(AsyncContentsManager):
         if info is None:
             written = await spot.files.write(spot.ref, data, if_absent=True)
         else:
-            written = await spot.files.write(spot.ref, data, if_match=info.etag)
+            written = await spot.files.write(spot.ref, data, if_match=info.etag, seen=info)
         if isinstance(written, NotLatest):
             raise _changed(path)
         return _Replaced(written.etag, info.mtime if info is not None else 0.0)

@@ -102,7 +102,7 @@ class Places:
         self._open_session = open_session
         self._ids = ids
         self._site = site
-        self._home = ""
+        self._home: ResourceId | None = None
         self._entries: dict[str, dict[str, Entry]] = {}
         self._received: dict[str, OCMReceived] = {}
         self._rank: dict[str, int] = {}  # of share ids by age here: a new share must not rename one that is open
@@ -150,7 +150,7 @@ class Places:
         files, site = Files(session), SiteId(self._site or sharing.domain_of(session.user))
         match place:
             case Home(inside):
-                return Spot(path, place, files, Ref(paths.join(await self._home_path(files), inside)), site)
+                return Spot(path, place, files, _below(await self._home_id(files), inside), site)
             case LocalShare(root, inside) | Project(root, inside):
                 return Spot(path, place, files, _below(root, inside), site)
             case OCMShare(share_id, inside):
@@ -221,15 +221,17 @@ class Places:
         try:
             return _limited(await spot.files.stat(spot.ref), spot.limit)
         except NotFound as error:
-            # unshared meanwhile, perhaps: the next one to ask gets a new list
+            # unshared meanwhile, or the home made anew, perhaps: the next one to ask gets a new list
             self._listed_at.clear()
+            self._home = None
             raise NotFound(
                 f"no such file or folder: {spot.path}", hint="it may have been deleted, renamed or unshared meanwhile"
             ) from error
 
-    async def _home_path(self, files: Files) -> str:
-        if not self._home:
-            self._home = await files.home()
+    async def _home_id(self, files: Files) -> ResourceId:
+        """Below an id Reva v2 finds a file in a third of the time that it takes by its path."""
+        if self._home is None:
+            self._home = (await files.stat(Ref(await files.home()))).id
         return self._home
 
     # Shares and projects

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.sites import Site, share_local
 
 from cs3collab.cs3.files import Files
 from cs3collab.errors import AlreadyExists, CollabError, Conflict, InvalidInput, LockHeld, NotAuthorized, NotFound, Overloaded
-from cs3collab.types import Lock, Ref, Role
+from cs3collab.types import Lock, NotLatest, Ref, Role
 
 
 async def read(files: Files, ref: Ref) -> bytes:
@@ -41,6 +44,50 @@ async def test_folders_list_what_is_in_them(running: Site, files: Files) -> None
     assert all(i.parent_id == folder.id for i in by_path)
     child = await files.stat(Ref("./a.ipynb", folder.id))
     assert child.id == next(i.id for i in by_path if i.name == "a.ipynb")
+
+
+async def test_whether_a_file_is_locked_its_stat_says_and_a_listing_does_not_ask(running: Site, files: Files) -> None:
+    info = await running.put("einstein", "folder/a.ipynb", b"a")
+    await files.set_lock(Ref.of(info.id), Lock("one", "office", None, time.time() + 60))
+    (listed,) = await files.list(await running.ref("einstein", "folder"))
+    seen = await files.stat(Ref.of(info.id))
+    assert listed.lock is None
+    assert seen.lock is not None
+    assert listed == replace(seen, lock=None)
+
+
+async def asked_for(files: Files, monkeypatch: pytest.MonkeyPatch, work: Awaitable[object]) -> list[str]:
+    """The gateway's methods that `work` calls."""
+    called, call = [], files.session.gateway.call
+
+    async def recorded(method: str, *args: Any, **more: Any) -> Any:
+        called.append(method)
+        return await call(method, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.session.gateway, "call", recorded)
+        await work
+    return called
+
+
+async def test_what_was_seen_a_moment_before_is_not_looked_at_again(
+    running: Site, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = await running.put("einstein", "a.ipynb", b"a")
+    ref = Ref.of(info.id)
+    again = await asked_for(files, monkeypatch, files.write(ref, b"b", if_match=info.etag))
+    assert again == ["Stat", "InitiateFileUpload"]
+    info = await files.stat(ref)
+    once = await asked_for(files, monkeypatch, files.write(ref, b"c", if_match=info.etag, seen=info))
+    assert once == ["InitiateFileUpload"]
+    assert await read(files, ref) == b"c"
+
+
+async def test_who_saw_something_older_does_not_replace_what_is_there(running: Site, files: Files) -> None:
+    info = await running.put("einstein", "a.ipynb", b"a")
+    await files.write(Ref.of(info.id), b"newer")
+    assert isinstance(await files.write(Ref.of(info.id), b"c", if_match=info.etag, seen=info), NotLatest)
+    assert await read(files, Ref.of(info.id)) == b"newer"
 
 
 async def test_a_long_listing_comes_whole(running: Site, files: Files) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from support.sites import share_local, share_ocm, two_sites
@@ -22,6 +23,25 @@ async def mesh(tmp_path):
 
 
 # One site
+
+
+async def test_a_file_at_home_is_asked_for_below_the_homes_id(home, einstein):
+    await home.put("einstein", "d/fit.ipynb", b"{}")
+    files = await home.files("einstein")
+    spot = await einstein.places.spot("d/fit.ipynb")
+    assert spot.ref == Ref("./d/fit.ipynb", (await files.stat(await home.ref("einstein"))).id)
+
+
+async def test_a_home_that_was_made_anew_is_found(home, einstein):
+    await home.put("einstein", "fit.ipynb", b"{}")
+    before = (await einstein.resolve("fit.ipynb")).info.id
+    shutil.rmtree(home.folder("einstein"))
+    home.folder("einstein").write_bytes(b"so that what is there next has another id")
+    with pytest.raises(NotFound):
+        await einstein.resolve("fit.ipynb")
+    home.folder("einstein").unlink()
+    await home.put("einstein", "fit.ipynb", b"{}")
+    assert (await einstein.resolve("fit.ipynb")).info.id != before
 
 
 async def test_a_file_of_ones_own_is_found_with_its_id_and_home(home, einstein):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from conformance.cs3.cases import Area
+from conformance.cs3.locks import lock
 from conformance.cs3.wire import Client
 from conformance.cs3.world import World
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
@@ -43,6 +44,26 @@ async def _(w: World) -> list[Any]:
     ref = await w.file()
     await put(w.owner, ref, {"test.a": "1", "test.b": "2"})
     return [await held(w.owner, ref, keys) for keys in (["test.a"], ["*"], ["test.none"])]
+
+
+@case(
+    "lock and checksum are told with all keys and with their own alone",
+    [[True, True], [True, True], [False, False], [True, False], [False, True]],
+    v3=[[False, False]] * 5,
+    why="v3's local driver has neither",
+)
+async def _(w: World) -> list[list[bool]]:
+    ref = await w.file()
+    await w.owner.ask("SetLock", api.SetLockRequest(ref=ref, lock=lock()))
+    found = []
+    for keys in ([], ["*"], ["test.none"], ["lockdiscovery"], ["http://owncloud.org/ns/checksums"]):
+        info = (await w.owner.ok("Stat", api.StatRequest(ref=ref, arbitrary_metadata_keys=keys))).info
+        (entry,) = (
+            await w.owner.ok("ListContainer", api.ListContainerRequest(ref=w.folder, arbitrary_metadata_keys=keys))
+        ).infos
+        assert (info.lock.lock_id, info.checksum.sum) == (entry.lock.lock_id, entry.checksum.sum)
+        found.append([bool(info.lock.lock_id), bool(info.checksum.sum)])
+    return found
 
 
 @case("a value is replaced, the others stay", {"test.a": "3", "test.b": "2"})
