@@ -31,6 +31,8 @@ class RoomOutlet:
 
     def __init__(self, connection: Connection, room: Room) -> None:
         self.room = room
+        self.syncing = asyncio.Lock()
+        """An answer may be all of the document: there is one at a time."""
         self._connection = connection
         self._room = str(room.id)
 
@@ -232,7 +234,11 @@ class Connection:
         chair = next((chair for chair in self._chairs.values() if str(chair.room.id) == message.room), None)
         if chair is None:
             raise NotFound("no such document on this link", hint="attach first")
-        room, outlet = chair.room, chair.seat.outlet
+        outlet = self._outlets[message.room]
+        async with outlet.syncing:
+            return await self._sync_in_turn(message, chair.room, outlet)
+
+    async def _sync_in_turn(self, message: p.Sync, room: Room, outlet: RoomOutlet) -> None:
         same = message.lineage == room.lineage
         snapshot = await room.sync(outlet, message.state_vector if same else b"")
         if len(snapshot.update) > self._limits.document_bytes:

@@ -50,6 +50,8 @@ class YSocket:
         self._raw = raw
         self._tasks = Tasks("y-websocket client")
         self._carrying: set[asyncio.Task[None]] = set()
+        self._question: bytes | None = None
+        self._answering = False
         self._problem = ""
         self._status_due: asyncio.TimerHandle | None = None
         self._told_at = 0.0
@@ -89,21 +91,28 @@ class YSocket:
         reader = Reader(body)
         kind, payload = reader.var_uint(), reader.var_bytes()
         if kind == STEP1:
-            self._tasks.start(self._answer(payload))
+            self._question = payload
+            if not self._answering:
+                self._answering = True
+                self._tasks.start(self._answer())
         elif kind in (STEP2, UPDATE):
             if payload != EMPTY_UPDATE:
                 self._edit(payload)
         else:
             raise InvalidInput(f"unknown sync message {kind}")
 
-    async def _answer(self, state_vector: bytes) -> None:
+    async def _answer(self) -> None:
+        """An answer may be all of the document: there is one at a time, and of questions that come meanwhile the last counts."""
         try:
-            snapshot = await self.room.sync(self, state_vector)
+            while (state_vector := self._question) is not None:
+                self._question = None
+                snapshot = await self.room.sync(self, state_vector)
+                self._send(sync_message(STEP2, snapshot.update))
+                self.room.live(self)
         except CollabError as error:
             self.closed(error)
-            return
-        self._send(sync_message(STEP2, snapshot.update))
-        self.room.live(self)
+        finally:
+            self._answering = False
 
     def _edit(self, update: bytes) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 
 import msgspec
 import pytest
@@ -66,9 +67,23 @@ def test_violations(frame: bytes) -> None:
         p.decode(frame)
 
 
-def test_a_frame_of_too_many_messages_is_a_violation() -> None:
-    with pytest.raises(ProtocolViolation, match="messages"):
-        p.decode(p.encode([p.Detach(1)] * (p.MAX_MESSAGES_PER_FRAME + 1)))
+@pytest.mark.parametrize(
+    ("begin", "each"),
+    [
+        pytest.param(b"", b"\x92\x04\x01", id="messages"),
+        pytest.param(b"\x91\x94\x20\x01\x01", b"\xa0", id="keys"),
+    ],
+)
+def test_a_frame_of_too_many_parts_is_a_violation_before_anything_is_made_of_it(begin: bytes, each: bytes) -> None:
+    """Three bytes a message would fill the memory otherwise: a frame may be as large as the largest update."""
+    frame = begin + b"\xdd" + (400_000).to_bytes(4, "big") + each * 400_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolViolation):
+            p.decode(frame)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_newer_peers_further_fields_are_ignored() -> None:

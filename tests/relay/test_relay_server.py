@@ -20,6 +20,7 @@ from cs3collab import telemetry
 from cs3collab.cs3 import shares
 from cs3collab.relay import protocol as p
 from cs3collab.rooms.lib0 import AwarenessEntry, decode_awareness, encode_awareness
+from cs3collab.rooms.worker_document import WorkerDocument
 from cs3collab.types import Credential, Role
 
 OWNER, EDITOR, VIEWER = "einstein", "marie", "richard"
@@ -233,6 +234,28 @@ async def test_a_refused_sync_leaves_nothing_that_grows(world: World) -> None:
         synced = await link.sync(attached.room)
         assert Copy(synced).text == "x"
         assert not [message for message in link.seen if isinstance(message, p.Update)]
+
+
+async def test_many_syncs_at_once_are_answered_one_after_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be as large as the document, and take the worker's time from everybody."""
+    running = most = 0
+    diff = WorkerDocument.diff
+
+    async def counted(document: WorkerDocument, state_vector: bytes) -> bytes:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        try:
+            return await diff(document, state_vector)
+        finally:
+            running -= 1
+
+    async with peer(world.url, await world.credential(VIEWER)) as link:
+        attached, _ = await seated(world, link, 1, VIEWER)
+        monkeypatch.setattr(WorkerDocument, "diff", counted)
+        await link.send(*[p.Sync(1000 + n, attached.room, attached.lineage, b"") for n in range(50)])
+        for n in range(50):
+            await link.expect(p.Synced, lambda message, n=n: message.request == 1000 + n)  # type: ignore[misc]
+    assert most == 1
 
 
 async def test_another_lineage_gets_everything(world: World) -> None:

@@ -148,6 +148,21 @@ async def test_a_viewers_words_go_nowhere_and_it_is_told_why(world: World, kind:
     assert world.site.writes == []
 
 
+async def test_many_questions_at_once_have_few_answers(world: World) -> None:
+    """Each may be as large as the document."""
+    one, two = await world.join(), await world.join(Role.VIEWER)
+    two.sent.clear()
+    for _ in range(100):
+        two.socket.receive(sync_message(STEP1, b"\0"))
+    await until(lambda: (SYNC, STEP2) in two.kinds())
+    update = one.edit("a")
+    one.socket.receive(sync_message(UPDATE, update))
+    await until(lambda: sync_message(UPDATE, update) in two.sent)
+    assert two.kinds().count((SYNC, STEP2)) <= 2
+    two.socket.receive(sync_message(STEP1, b"\0"))
+    await until(lambda: two.kinds()[-1] == (SYNC, STEP2))
+
+
 async def test_an_empty_second_step_is_no_edit(world: World) -> None:
     client = await world.join(Role.VIEWER)
     client.socket.receive(sync_message(STEP2, b"\0\0"))
