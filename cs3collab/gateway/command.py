@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -57,6 +58,10 @@ def config_from(args: argparse.Namespace) -> GatewayConfig:
     for port in (args.port, args.http_port):
         if not 0 <= port < 2**16:
             raise InvalidInput(f"{port} is not a port", hint="give a number from 0 to 65535")
+    if args.issuer and not _is_url(args.issuer):
+        raise InvalidInput(
+            "--issuer is no URL of an identity provider", hint="give it as its tokens say it, e.g. https://idp.example.org"
+        )
     return GatewayConfig(
         root=args.root.absolute(),
         users=load_users(args.users),
@@ -72,6 +77,15 @@ def config_from(args: argparse.Namespace) -> GatewayConfig:
         profile=args.profile,
         issuer=args.issuer.rstrip("/"),
     )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment or parts.username)
 
 
 async def run(args: argparse.Namespace) -> int:

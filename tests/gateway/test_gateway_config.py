@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from gateway_client import USERS, Sites
 
 from cs3collab.errors import Corrupt, InvalidInput
+from cs3collab.gateway import command
 from cs3collab.gateway.config import GatewayConfig, PeerRecord, UserRecord, is_name, load_mesh, load_projects, load_users
 from cs3collab.gateway.status import Refused
 from cs3collab.gateway.view import split
@@ -137,3 +139,26 @@ async def test_two_gateways_have_different_storage_ids(sites: Sites, tmp_path: P
 def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="decomposed, nolocks"):
         GatewayConfig(tmp_path, [], profile="posix")
+
+
+def from_command_line(root: Path, *more: str) -> GatewayConfig:
+    users = root / "users.json"
+    users.write_text(json.dumps(REVA))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.config_from(parser.parse_args(["--root", str(root), "--users", str(users), *more]))
+
+
+@pytest.mark.parametrize("url", ["https://idp.example.org/realms/a", "http://127.0.0.1:8080/", "http://[::1]:80"])
+def test_an_issuer_is_a_url(tmp_path: Path, url: str) -> None:
+    assert from_command_line(tmp_path, "--issuer", url).issuer == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["idp.example.org", "ftp://a.test", "https://", "https://a.test:port", "https://a.test/?b=c", "https://me:mine@a.test"],
+)
+def test_an_issuer_that_is_no_url_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInput, match="no URL") as refused:
+        from_command_line(tmp_path, "--issuer", text)
+    assert "mine" not in str(refused.value)

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+from cs3.gateway.v1beta1 import gateway_api_pb2 as gw
 from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.sharing.collaboration.v1beta1 import collaboration_api_pb2 as collaboration
 from cs3.sharing.collaboration.v1beta1 import resources_pb2 as sharing
@@ -23,6 +24,7 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from gateway_client import Client, Sites, Started, by_id, by_path, code, give
 from google.protobuf.field_mask_pb2 import FieldMask
+from support.issuer import issuer
 
 FILE = by_path("/users/id-einstein/a.txt")
 PEOPLE = [
@@ -178,6 +180,35 @@ async def test_the_command_stops_on_a_signal(tmp_path: Path, number: signal.Sign
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
+@pytest.mark.integration
+async def test_a_token_of_the_issuer_that_the_command_names_logs_in(tmp_path: Path) -> None:
+    async with (
+        issuer() as named,
+        issuer() as other,
+        command(tmp_path / "a", "--issuer", f"{named.url}/") as (_, said),
+        client(said) as einstein,
+    ):
+        marie = await einstein.login("bearer", "", named.token("id-marie", "marie", "localhost"))
+        assert (marie.user.username, marie.user.id.opaque_id) == ("marie", "id-marie")
+        await marie.write(by_path("/users/id-marie/b.txt"), b"hers")
+        for token in (
+            other.token("id-marie", "marie", "localhost"),
+            named.token("id-nobody", "nobody", "localhost"),
+            named.token("id-marie", "marie", "localhost", life_s=-1),
+        ):
+            assert await login_code(einstein, "bearer", token) != "OK"
+
+
+@pytest.mark.integration
+async def test_without_an_issuer_the_command_takes_no_foreign_tokens(tmp_path: Path) -> None:
+    async with issuer() as provider, command(tmp_path / "a") as (_, said), client(said) as einstein:
+        assert await login_code(einstein, "bearer", provider.token("id-marie", "marie", "localhost")) != "OK"
+
+
+async def login_code(somebody: Client, kind: str, secret: str) -> str:
+    return code(await somebody.call("Authenticate", gw.AuthenticateRequest(type=kind, client_secret=secret)))
+
+
 async def refused(*arguments: str) -> str:
     """What the command says when it cannot start, which is one line."""
     process = await asyncio.create_subprocess_exec(
@@ -201,6 +232,8 @@ async def test_bad_settings_are_one_line_errors(tmp_path: Path, site: Started) -
         refused("--root", str(people), "--users", str(people)),
         refused("--root", root + "2", "--users", str(people), "--port", port, "--http-port", "0"),
         refused("--root", root + "3", "--users", str(people), "--port", "0", "--http-port", http_port),
+        refused("--root", root + "4", "--users", str(people), "--issuer", "idp.example.org"),
     )
-    for answer, expected in zip(answers, ("users file", "cannot keep files", "--port", "--http-port"), strict=True):
+    said = ("users file", "cannot keep files", "--port", "--http-port", "--issuer is no URL")
+    for answer, expected in zip(answers, said, strict=True):
         assert expected in answer
