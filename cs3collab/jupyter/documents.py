@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 from jupyter_ydoc import ydocs
 from jupyter_ydoc.ybasedoc import YBaseDoc
 from pycrdt import Doc, TransactionEvent
 
-from cs3collab.errors import NotFound
+from cs3collab.errors import CollabError, NotFound, Overloaded, Unavailable
 from cs3collab.jupyter.live import Live
 from cs3collab.rooms.room import Room, Seat, Tasks, Wants
+from cs3collab.rooms.ysocket import RETRY_S
 from cs3collab.types import RoomId, RoomStatus, Target
+
+log = logging.getLogger(__name__)
 
 
 class Documents:
@@ -73,6 +78,7 @@ class Documents:
             room.leave(seat)
             return known.shared
         document.enter(room, seat, snapshot.update)
+        self._open = {name: open for name, open in self._open.items() if open.place is not None}
         self._open[str(room.id)] = document
         return document.shared
 
@@ -123,5 +129,19 @@ class LiveDocument:
 
     def _changed(self, event: TransactionEvent) -> None:
         if not self._from_room and self.place is not None:
-            room, seat = self.place
-            self._tasks.start(room.submit(seat, event.update))
+            self._tasks.start(self._carry(event.update, *self.place))
+
+    async def _carry(self, update: bytes, room: Room, seat: Seat) -> None:
+        """As long as the document follows the room; one that holds what the room refuses no longer does."""
+        try:
+            while self.place is not None:
+                try:
+                    await room.submit(seat, update)
+                except (Unavailable, Overloaded) as error:
+                    log.info("an edit of %s by another extension waits: %s", room.name, error)
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    return
+        except CollabError as error:
+            log.warning("an edit of %s by another extension was refused: %s", room.name, error)
+            self.leave()

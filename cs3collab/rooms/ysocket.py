@@ -102,7 +102,7 @@ class YSocket:
             raise InvalidInput(f"unknown sync message {kind}")
 
     async def _answer(self) -> None:
-        """An answer may be all of the document: there is one at a time, and of questions that come meanwhile the last counts."""
+        """One at a time, for it may be all of the document; of questions that come meanwhile the last counts."""
         try:
             while (state_vector := self._question) is not None:
                 self._question = None

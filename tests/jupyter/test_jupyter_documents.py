@@ -11,6 +11,8 @@ from support.notebooks import notebook, source_of
 from cs3collab.errors import NotAuthorized, Overloaded, Unavailable
 from cs3collab.jupyter.documents import Documents
 from cs3collab.jupyter.live import Live
+from cs3collab.types import Role
+from ystore.errors import StoreUnavailable
 
 
 @pytest.fixture
@@ -109,3 +111,39 @@ async def test_no_seat_is_kept_without_a_document(documents, monkeypatch):
     with pytest.raises(Unavailable):
         await documents.get_document(**asked(copy=False))
     assert not room.seats
+
+
+async def test_an_edit_that_cannot_be_kept_for_a_moment_is_tried_again(documents, monkeypatch):
+    monkeypatch.setattr("cs3collab.jupyter.documents.RETRY_S", 0.01)
+    one = await documents.get_document(**asked(copy=False))
+    room = next(iter(documents._open.values())).place[0]
+    append, refusals = room.store.append, [StoreUnavailable("no space left on device")] * 2
+
+    async def full(*args):
+        if refusals:
+            raise refusals.pop()
+        return await append(*args)
+
+    monkeypatch.setattr(room.store, "append", full)
+    before = room.store.position
+    text = one.ycells[0]["source"]
+    text += "\nkept"
+    async with asyncio.timeout(20):
+        while room.store.position == before:  # noqa: ASYNC110 - a store tells nobody
+            await asyncio.sleep(0.01)
+    assert not refusals
+
+
+async def test_a_document_with_an_edit_that_was_refused_is_replaced(documents):
+    """By one that says what others see."""
+    one = await documents.get_document(**asked(copy=False))
+    room, seat = next(iter(documents._open.values())).place
+    room.set_role(seat, Role.VIEWER, "now a viewer")
+    text = one.ycells[0]["source"]
+    text += "\nrefused"
+    async with asyncio.timeout(20):
+        while room.seats:  # noqa: ASYNC110 - nobody tells who has left
+            await asyncio.sleep(0.01)
+    another = await documents.get_document(**asked(copy=False))
+    assert source_of(another, 0) == "x = 1"
+    assert len(documents._open) == 1
