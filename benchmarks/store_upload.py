@@ -10,16 +10,18 @@ import asyncio
 import random
 import selectors
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pycrdt import Array, Doc, Map, Text, TransactionEvent
 
 from benchmarks import store_trace
 from benchmarks.results import Row
-from ystore import MemoryBlobs, Store
+from ystore import Journal, MemoryBlobs, Store
+
+T = TypeVar("T")
 
 DOCUMENT_BYTES = 500_000
 PEOPLE = ("einstein@a.example", "marie@b.example")
@@ -62,7 +64,7 @@ async def _type(folder: Path, seconds: float) -> tuple[CountingBlobs, int]:
     def keep(event: TransactionEvent) -> None:
         made.append(event.update)
 
-    async with await Store.open(folder, blobs) as store:
+    async with await Store.open(folder, blobs, CountedJournal()) as store:
         await store.append(doc.get_update())
         await store.flush()
         await store.compact()
@@ -139,6 +141,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _rest(self, future: asyncio.Future[Any]) -> None:
         self.busy -= 1
+
+
+class CountedJournal(Journal):
+    """Tells the loop of threads that are at work: they are not the loop's own."""
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        return await _while_busy(super().run(function, *args))
+
+    async def disk(self, function: Callable[..., T], *args: object) -> T:
+        return await _while_busy(super().disk(function, *args))
+
+
+async def _while_busy(work: Awaitable[T]) -> T:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.busy += 1
+    try:
+        return await work
+    finally:
+        loop.busy -= 1
 
 
 class _SkippingSelector(selectors.DefaultSelector):

@@ -219,12 +219,12 @@ class Directory:
                 self.files.unlink(path)  # sealed just before a crash
                 continue
             found = records.scan(data := self.files.read(path))
-            if found.good_end < len(data):
-                self._cut(path, data, found)
+            if found.good_end < found.end:
+                self._cut(path, data[: found.end], found)
             if found.records:
                 first, last = found.records[0].position, found.records[-1].position
                 logs.append(LogFile(path, first, last, found.good_end, len(found.records)))
-            elif not data:
+            elif not found.end:
                 self.files.unlink(path)
         return logs, sealed
 

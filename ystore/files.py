@@ -13,10 +13,13 @@ from ystore.failpoints import hit
 class Files:
     """The real disk. Every method blocks and raises OSError; callers run it in a thread."""
 
+    room = 2**16
+    """Bytes by which a file that is appended to is made longer at once."""
+
     def create(self, path: Path) -> int:
         """A new file to append to; its name is durable on return."""
         hit("journal.create.before")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self.sync_dir(path.parent)
         except BaseException:
@@ -30,6 +33,10 @@ class Files:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
+
+    def resize(self, fd: int, size: int) -> None:
+        """Zeros up to `size`, or nothing behind it; what `write` does next is not moved by it."""
+        os.ftruncate(fd, size)
 
     def sync(self, fd: int) -> None:
         os.fdatasync(fd)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
 from ystore import failpoints
 from ystore.errors import StoreClosed, StoreOverloaded, StoreUnavailable
@@ -16,6 +18,7 @@ from ystore.failpoints import hit
 from ystore.files import Files
 
 T = TypeVar("T")
+_Job = tuple[Callable[..., Any], tuple[object, ...], asyncio.Future[Any]]
 
 
 class Journal:
@@ -30,8 +33,8 @@ class Journal:
         self.files = files or Files()
         self.backlog = backlog
         self.waiting = 0
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ystore-journal")
-        self._upkeep = ThreadPoolExecutor(2, thread_name_prefix="ystore-upkeep")
+        self._pool = _Threads("ystore-journal", threads)
+        self._upkeep = _Threads("ystore-upkeep", 2)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """`function(*args)` in a thread that appends."""
@@ -48,8 +51,8 @@ class Journal:
 
     def close(self) -> None:
         """Ends the threads; every document must be closed before."""
-        self._pool.shutdown(wait=False)
-        self._upkeep.shutdown(wait=False)
+        self._pool.close()
+        self._upkeep.close()
 
     def take(self, size: int) -> None:
         if self.waiting and self.waiting + size > self.backlog:
@@ -60,12 +63,57 @@ class Journal:
         self.waiting -= size
 
 
-async def _in(pool: ThreadPoolExecutor, function: Callable[..., T], args: tuple[object, ...]) -> T:
-    try:
-        running = asyncio.get_running_loop().run_in_executor(pool, function, *args)
-    except RuntimeError as error:
-        raise StoreClosed("the journal is closed") from error
-    return await finished(running)
+class _Threads:
+    """Up to `most` threads, started when they are needed. Used on one event loop.
+
+    There and back takes half as long as with a `ThreadPoolExecutor`: a tenth of a lone append.
+    """
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._started = self._busy = 0
+        self._jobs = SimpleQueue[_Job | None]()
+        self.is_closed = False
+
+    def start(self, function: Callable[..., T], args: tuple[object, ...]) -> asyncio.Future[T]:
+        """What `function(*args)` returns. Raises `StoreClosed`."""
+        if self.is_closed:
+            raise StoreClosed("the journal is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._busy >= self._started < self._most:
+            self._started += 1
+            Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._busy += 1
+        self._jobs.put((function, args, done))
+        return done
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            function, args, done = job
+            settle: Callable[[], None]
+            try:
+                settle = partial(done.set_result, function(*args))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                settle = partial(done.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                done.get_loop().call_soon_threadsafe(self._end, done, settle)
+            del job, function, args, done, settle
+
+    def _end(self, done: asyncio.Future[object], settle: Callable[[], None]) -> None:
+        self._busy -= 1
+        if not done.done():
+            settle()
+
+    def close(self) -> None:
+        """They end when they have done what was asked for."""
+        self.is_closed = True
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+
+async def _in(pool: _Threads, function: Callable[..., T], args: tuple[object, ...]) -> T:
+    return await finished(pool.start(function, args))
 
 
 async def finished(work: Awaitable[T]) -> T:
@@ -117,6 +165,7 @@ class Log:
         self._flusher: asyncio.Task[None] | None = None
         self._turning: asyncio.Future[None] | None = None
         self._fd: int | None = None
+        self._room = 0
         self.file: LogFile | None = None
         self.position = position
         """The last durable position."""
@@ -158,8 +207,14 @@ class Log:
         if file is not None:
             self._retired(file)
         if fd is not None:
-            with contextlib.suppress(OSError):  # all that counts in it was synced
-                await self._journal.run(self._journal.files.close, fd)
+            await self._journal.run(self._close, fd, file.size if file is not None else 0)
+
+    def _close(self, fd: int, size: int) -> None:
+        files = self._journal.files
+        with contextlib.suppress(OSError):  # all that counts in it was synced
+            files.resize(fd, size)
+        with contextlib.suppress(OSError):
+            files.close(fd)
 
     async def _flush(self) -> None:
         try:
@@ -199,8 +254,14 @@ class Log:
             first = batch[0][0]
             path = self._name(first)
             self.file = LogFile(path, first, first - 1, 0, 0)
-            self._fd = files.create(path)
+            self._fd, self._room = files.create(path), 0
         data = b"".join([data for _, data, _ in batch])
+        assert self.file is not None
+        if (end := self.file.size + len(data)) > self._room:
+            # With zeros to write over, a sync has no new length to make durable, and takes two thirds of the time.
+            self._room = end + files.room
+            with contextlib.suppress(OSError):
+                files.resize(self._fd, self._room)
         hit("journal.write.before")
         torn_at = len(data) // 2 if failpoints.hook else 0
         files.write(self._fd, data[:torn_at])

@@ -42,7 +42,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What the bytes of a log hold. ``good_end`` is the offset behind the last record that may be trusted.
+    """What the bytes of a log hold. ``good_end`` is the offset behind the last record that may be trusted, ``end`` that behind
+    which there are only zeros, room for more.
 
     ``damaged`` means whole records stand behind a bad one: not a torn write but a changed byte. ``highest`` is the
     highest position among those and the good ones, so that no position is given out twice.
@@ -50,6 +51,7 @@ class Scan:
 
     records: list[Record]
     good_end: int
+    end: int
     damaged: bool
     highest: int
 
@@ -126,8 +128,9 @@ def scan(data: bytes) -> Scan:
         records.append(record)
         good_end = end
     last = records[-1].position if records else 0
-    behind = _highest_behind(data, good_end, last)
-    return Scan(records, good_end, behind > 0, max(last, behind))
+    end = max(good_end, len(data.rstrip(b"\0")))
+    behind = _highest_behind(data[:end], good_end, last)
+    return Scan(records, good_end, end, behind > 0, max(last, behind))
 
 
 def _highest_behind(data: bytes, offset: int, last: int) -> int:

@@ -6,7 +6,11 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, TypeVar
+from unittest.mock import patch
+
+from ystore import journal
 
 T = TypeVar("T")
 
@@ -49,6 +53,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.threads_at_work -= 1
 
 
+async def _counted(
+    at_work: Callable[..., Coroutine[Any, Any, T]], pool: object, function: Callable[..., T], args: tuple[object, ...]
+) -> T:
+    """The journal has threads of its own."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.threads_at_work += 1
+    try:
+        return await at_work(pool, function, args)
+    finally:
+        loop.threads_at_work -= 1
+
+
 def run_in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with (
+        patch.object(journal, "_in", partial(_counted, journal._in)),
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+    ):
         return runner.run(work)

@@ -43,6 +43,8 @@ class _Node:
 
     current: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
+    written: int = 0
+    """Where the next write goes."""
 
 
 @dataclass(eq=False)
@@ -73,6 +75,8 @@ class ForgetfulDisk(Files):
     `lose_power` then leaves in `root` what was synced, and of all else what chance keeps: any of the unsynced pages (a file may
     have its new length and zeros in it), and of the changes to names in unsynced directories those up to a moment, or any.
     """
+
+    room = 3 * PAGE  # so that files outgrow it
 
     def __init__(self, root: Path, cut_at: int | None = None) -> None:
         self.root = root
@@ -126,7 +130,15 @@ class ForgetfulDisk(Files):
         with self._operation() as is_last:
             data = data[: len(data) // 2] if is_last else data
             super().write(fd, data)
-            self._open[fd].current += data
+            node = self._open[fd]
+            node.current[node.written : node.written + len(data)] = data
+            node.written += len(data)
+
+    def resize(self, fd: int, size: int) -> None:
+        with self._operation():
+            super().resize(fd, size)
+            node = self._open[fd]
+            node.current = node.current[:size].ljust(size, b"\0")
 
     def sync(self, fd: int) -> None:
         with self._operation() as is_last:
@@ -228,6 +240,10 @@ class RefusingDisk(Files):
             super().write(fd, data[: len(data) // 2])  # a full disk takes a part
         self._pass("write")
         super().write(fd, data)
+
+    def resize(self, fd: int, size: int) -> None:
+        self._pass("resize")
+        super().resize(fd, size)
 
     def sync(self, fd: int) -> None:
         self._pass("sync")

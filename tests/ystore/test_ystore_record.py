@@ -37,6 +37,23 @@ def test_a_log_cut_anywhere_gives_exactly_the_whole_records() -> None:
         assert (scan.records, scan.good_end, scan.damaged) == (written[:whole], ends[whole], False)
 
 
+def test_zeros_behind_are_room_and_in_between_damage() -> None:
+    written = [Record(n, "ann", 1.0, b"update %d" % n) for n in range(1, 4)]
+    first, second, third = map(record.encode, written)
+    for data, good, damaged in (
+        (first + second + bytes(999), 2, False),
+        (first + bytes(len(second)), 1, False),
+        (first + bytes(len(second)) + third + bytes(999), 1, True),
+        (bytes(999), 0, False),
+    ):
+        scan = record.scan(data)
+        assert (scan.records, scan.damaged) == (written[:good], damaged)
+        assert scan.end == len(data.rstrip(b"\0"))
+        assert (scan.good_end == scan.end) is not damaged
+    torn = record.scan(first + second[:9] + bytes(999))
+    assert (torn.good_end, torn.end, torn.damaged) == (len(first), len(first) + 9, False)
+
+
 def test_no_single_flipped_bit_changes_a_record() -> None:
     written = [Record(n, "ann", 1.0, b"update %d" % n) for n in range(1, 4)]
     data = b"".join(map(record.encode, written))

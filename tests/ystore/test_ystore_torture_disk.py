@@ -26,6 +26,7 @@ FAULTS = {
     "full, but files can be made": (errno.ENOSPC, ("write",), REFUSES),
     "over quota": (errno.EDQUOT, ("write", *NEW_FILES), REFUSES),
     "write error": (errno.EIO, ("write",), REFUSES),
+    "no room ahead": (errno.ENOSPC, ("resize",), GOES_ON),
     "sync error": (errno.EIO, ("sync",), REFUSES),
     "sync error, and nothing can be cut": (errno.EIO, ("sync", "truncate", "unlink"), REFUSES),
     "directories cannot be synced": (errno.EIO, ("sync_dir",), MAY_GO_ON),

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +30,10 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that a run does is decided by its seed: the event loop takes the steps in turn, in virtual time."""
     steps = random.Random(7)
 
-    async def step(pool: ThreadPoolExecutor, function: Callable[..., object], args: tuple[object, ...]) -> object:
+    async def step(pool: journals._Threads, function: Callable[..., object], args: tuple[object, ...]) -> object:
         for _ in range(steps.randint(1, 3)):
             await asyncio.sleep(0)
-        if pool._shutdown:
+        if pool.is_closed:
             raise StoreClosed("the journal is closed")
         return function(*args)
 
