@@ -293,7 +293,7 @@ def _gone(claim: Claim, now: float, wall: float) -> tuple[Claim, Action | None]:
 
 def _unanswered(claim: Claim, now: float) -> Claim:
     if claim.phase is Phase.ACQUIRING:
-        return replace(claim, phase=Phase.FREE)
+        return replace(claim, phase=Phase.LOST)  # no lease, but the lock may be there, to be given up
     if claim.phase is not Phase.REFRESHING:
         return claim
     if now >= claim.deadline:

@@ -160,18 +160,17 @@ class Authority(Room):
         except CollabError as error:
             telemetry.UPDATES.labels("quarantined" if isinstance(error, UpdateRejected) else "refused").inc()
             raise
-        if self._refusals:
-            seat.last_edit = await self._heal()
         if applied is Applied.KNOWN:
             # A twin of it may still be on its way to the disk: what we answer must be durable.
             if self._last_append is not None and not self._last_append.done():
                 await asyncio.shield(self._last_append)
-            telemetry.UPDATES.labels("known").inc()
-            return self.store.position
-        position = await self._make_durable(seat.outlet, update, seat.user.key)
-        seat.last_edit = position
-        self.past.labels[seat.user.key] = seat.user.label
-        telemetry.UPDATES.labels("accepted").inc()
+            position = self.store.position
+        else:
+            position = seat.last_edit = await self._make_durable(seat.outlet, update, seat.user.key)
+            self.past.labels[seat.user.key] = seat.user.label
+        if self._refusals:  # of what this may build upon, or of its twin
+            position = seat.last_edit = await self._heal()
+        telemetry.UPDATES.labels("known" if applied is Applied.KNOWN else "accepted").inc()
         return position
 
     async def _heal(self) -> int:

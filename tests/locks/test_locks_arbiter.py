@@ -121,7 +121,7 @@ def test_a_refresh_without_answer_leaves_the_old_deadline() -> None:
 
 def test_an_acquisition_without_answer_is_no_lease() -> None:
     claim, action = step(ACQUIRING, Unanswered(NOW))
-    assert (claim.phase, action) == (Phase.FREE, None)
+    assert (claim.phase, action) == (Phase.LOST, None)
     assert not may_write(claim, NOW)
 
 

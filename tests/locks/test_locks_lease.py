@@ -106,6 +106,20 @@ async def test_after_a_restart_our_own_lock_is_taken_over_at_once() -> None:
     assert await again.acquire() == world.lock_id != old
 
 
+@pytest.mark.parametrize("locks", [True, False])
+async def test_a_lock_that_nobody_heard_of_is_given_up_with_the_lease(locks: bool) -> None:
+    """Others would wait for it until it ends."""
+    world = World(locks=locks)
+    lease = world.lease("relay-a")
+    world.site.inject("set_lock" if locks else "set_metadata", Fault.LOST)
+    with pytest.raises(StorageUnavailable):
+        await lease.acquire()
+    await lease.release()
+    other = world.lease("relay-b", world.bob)
+    await other.acquire()
+    assert other.valid()
+
+
 async def test_the_lock_of_another_application_is_respected_named_and_waited_for() -> None:
     world = World()
     world.site.steal_lock(world.id, foreign_lock(world.at + 100, holder=BOB))

@@ -161,6 +161,22 @@ async def test_what_builds_upon_an_edit_that_the_disk_refused_is_not_acknowledge
     assert await world.replayed() == ["first second"]
 
 
+async def test_what_was_sent_along_with_an_edit_that_the_disk_refused_is_not_acknowledged_without_it(world: World) -> None:
+    """A large output does not fit on the disk any more, what was typed after it does. A crash may come at once."""
+    append = world.log.append
+
+    async def little(update: bytes, author: str = "", at: float | None = None) -> int:
+        if len(update) > 1000:
+            raise StoreUnavailable("no space left on device")
+        return await append(update, author, at)
+
+    world.log.append = little  # type: ignore[method-assign]
+    large, small = world.edit("x" * 1000), world.edit("typed after it")
+    sent = [asyncio.ensure_future(world.room.submit(world.seat, update)) for update in (large, small, small)]
+    for outcome in await asyncio.gather(*sent, return_exceptions=True):
+        assert isinstance(outcome, Unavailable), outcome
+
+
 async def test_the_edit_that_was_refused_is_durable_when_it_comes_again(world: World) -> None:
     update = world.edit("once")
     world.log.full = True
