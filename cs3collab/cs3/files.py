@@ -19,7 +19,7 @@ from cs3.storage.provider.v1beta1 import spaces_api_pb2
 from cs3collab.cs3 import convert, locks, transfer, writing
 from cs3collab.cs3.session import Session
 from cs3collab.cs3.transfer import Source
-from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Overloaded, StorageUnavailable
+from cs3collab.errors import AlreadyExists, Corrupt, InvalidInput, NotFound, Overloaded
 from cs3collab.types import Etag, FileInfo, Lock, NotLatest, Ref, ResourceId, User, Written
 
 T = TypeVar("T")
@@ -95,18 +95,16 @@ class Files:
         Raises `NotFound`, `Overloaded` past `max_bytes`, `Corrupt` when the storage twice gives fewer bytes than it says, and
         `InvalidInput` for a folder: Reva v2 begins to send the size of what is in it, and ends there.
         """
+        request = api.InitiateFileDownloadRequest(ref=convert.to_ref(ref))
         for _ in range(_ATTEMPTS):
             try:
-                content, measured = await self._download(api.InitiateFileDownloadRequest(ref=convert.to_ref(ref)), max_bytes)
+                content, measured = await _patiently(lambda: self._unless_replaced(ref, self._download(request, max_bytes)))
             except transfer.ShortBody:
                 await self._file(ref)
                 continue
             except Overloaded:
                 await self._file(ref)
                 raise
-            except NotFound as error:
-                await self._file(ref)
-                raise StorageUnavailable("download: the file is there but cannot be fetched", hint="try again") from error
             # an empty folder looks like an empty file
             if (measured and content) or len(content) == (await self._file(ref)).size:
                 return content
@@ -129,7 +127,7 @@ class Files:
         request = api.InitiateFileDownloadRequest(ref=convert.to_ref(ref))
         try:
             async with contextlib.AsyncExitStack() as stack:
-                answer = await _patiently(lambda: self._answer(stack, request, max_bytes))
+                answer = await _patiently(lambda: self._unless_replaced(ref, self._answer(stack, request, max_bytes)))
                 yield info, _exactly(info, transfer.pieces(answer))
         except transfer.ShortBody as error:
             raise _other_length(info) from error
@@ -219,11 +217,12 @@ class Files:
         try:
             # Reva v2 takes the version's key for the node's id
             node = Ref.of(ResourceId(target.storage_id, key, target.space_id))
-            content, _ = await self._download(api.InitiateFileDownloadRequest(ref=convert.to_ref(node)), max_bytes)
+            request = api.InitiateFileDownloadRequest(ref=convert.to_ref(node))
+            content, _ = await _patiently(lambda: self._download(request, max_bytes))
         except NotFound:
             # Reva v3 wants it beside the file's reference
             request = api.InitiateFileDownloadRequest(ref=convert.to_ref(ref), opaque=convert.opaque({"version_key": key}))
-            content, _ = await self._download(request, max_bytes)
+            content, _ = await _patiently(lambda: self._download(request, max_bytes))
         except transfer.ShortBody as error:
             raise Corrupt(f"version {key} of {ref} is cut short", hint="take another version") from error
         if len(content) != version.size:
@@ -288,12 +287,17 @@ class Files:
     async def _home_path(self) -> str:
         return str((await self.session.call("GetHome", api.GetHomeRequest())).path)
 
-    async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
-        async def fetch() -> tuple[bytes, bool]:
-            ticket = await transfer.initiate_download(self.session, request)
-            return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
+    async def _unless_replaced(self, ref: Ref, attempt: Awaitable[T]) -> T:
+        """A file that is there and was not when it was fetched is busy: Reva v3 has none while it replaces one."""
+        try:
+            return await attempt
+        except NotFound as error:
+            await self._file(ref)
+            raise transfer.Busy("download: the file is there but cannot be fetched", hint="try again") from error
 
-        return await _patiently(fetch)
+    async def _download(self, request: Any, max_bytes: int) -> tuple[bytes, bool]:
+        ticket = await transfer.initiate_download(self.session, request)
+        return await transfer.fetch(self.session, ticket, max_bytes=max_bytes)
 
     async def _answer(self, stack: contextlib.AsyncExitStack, request: Any, max_bytes: int) -> aiohttp.ClientResponse:
         ticket = await transfer.initiate_download(self.session, request)
