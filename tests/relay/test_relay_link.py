@@ -341,3 +341,33 @@ async def test_people_at_two_sites_converge_whatever_links_break(tmp_path: Path,
         saved = await a.read("einstein", "n.ipynb")
         assert sorted(word for word in words if word.encode() in saved) == sorted(words)
         assert (await people[0].ask("durable"))["position"] >= 60
+
+
+async def test_what_waits_for_another_site_does_not_keep_a_link_from_going_on(tmp_path: Path) -> None:
+    """Two documents of a site that is away wait, each as much as may; a third is at home here."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        a, b = await enter(two_sites(tmp_path))
+        shared = []
+        for name in ("n.ipynb", "m.ipynb"):
+            await a.put("einstein", name, notebook(""))
+            shared.append(Target("json", "notebook", None, await share_ocm(a, b, "einstein", "marie", name, Role.EDITOR)))
+        await b.put("marie", "own.ipynb", notebook(""))
+        between = await enter(Proxy(await enter(relay(a, tmp_path / "relay-a"))))
+        url = await enter(relay(b, tmp_path / "relay-b", relays={a.name: between.url}, outbox_bytes=20_000))
+        token = await links.token(b, "marie")
+        marie = await enter(node(tmp_path / "node", url, lambda: token))
+        away = [await enter(Person(marie, target)) for target in shared]
+        own = await enter(Person(marie, await links.target(b, "marie", "own.ipynb")))
+        between.closed = True
+        between.cut()
+        for person in away:
+            await person.until(lambda p=person: p.status["online"] is False)  # type: ignore[misc]
+            for _ in range(10):
+                person.write("x" * 1000)
+        for word in ("comes in one frame with the last of it", "goes on"):
+            own.write(word)
+            await own.ask("durable")
+        between.closed = False
+        for person in away:
+            await person.until(lambda p=person: p.status["online"] and not p.status["pending"])  # type: ignore[misc]
