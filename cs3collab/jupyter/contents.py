@@ -22,6 +22,7 @@ from cs3collab.cs3.transfer import Source
 from cs3collab.errors import (
     AlreadyExists,
     CollabError,
+    Corrupt,
     InvalidInput,
     LockHeld,
     NotAuthorized,
@@ -37,7 +38,7 @@ from cs3collab.jupyter.models import Facts, Model, decode_content, digest, encod
 from cs3collab.jupyter.paths import Home, VirtualFolder
 from cs3collab.jupyter.places import BATCH, Resolved, Spot
 from cs3collab.jupyter.settings import CS3Settings
-from cs3collab.jupyter.uploads import Uploads
+from cs3collab.jupyter.uploads import Upload, Uploads
 from cs3collab.types import Etag, FileInfo, NotLatest, Role
 
 MiB = 2**20
@@ -169,10 +170,13 @@ class CS3ContentsManager(AsyncContentsManager):
         try:
             return await spot.files.read(spot.ref, max_bytes=self.max_file_bytes)
         except Overloaded as error:
-            raise Overloaded(
-                f"{path} is larger than {self.max_file_bytes // MiB} MiB",
-                hint="use the storage's own web page or sync client, or raise CS3ContentsManager.max_file_bytes",
-            ) from error
+            raise self._too_large(path) from error
+
+    def _too_large(self, path: str) -> Overloaded:
+        return Overloaded(
+            f"{path} is larger than {self.max_file_bytes // MiB} MiB",
+            hint="use the storage's own web page or sync client, or raise CS3ContentsManager.max_file_bytes",
+        )
 
     async def _fill(self, found: Model, data: bytes, format: str | None) -> None:
         path = found["path"]
@@ -358,7 +362,7 @@ class CS3ContentsManager(AsyncContentsManager):
             if facts.is_dir:
                 await self._copy_folder(from_path, target, self.max_copy_folder_bytes)
             else:
-                await self._write(target, await self._read(from_path))
+                await self._copy_file(from_path, target)
             copied = await self._saved(target, "directory" if facts.is_dir else kind(target, is_dir=False), None)
         self.emit(data={"action": "copy", "path": target, "source_path": from_path})
         return copied
@@ -377,8 +381,26 @@ class CS3ContentsManager(AsyncContentsManager):
             if facts.is_dir:
                 budget = await self._copy_folder(facts.path, paths.join(target, name), budget)
             else:
-                await self._write(paths.join(target, name), await self._read(facts.path))
+                await self._copy_file(facts.path, paths.join(target, name))
         return budget
+
+    async def _copy_file(self, source: str, target: str) -> None:
+        """By way of a temporary file: it is never all in memory."""
+        try:
+            await self._copy_once(source, target)
+        except Corrupt:  # saved meanwhile, perhaps
+            await self._copy_once(source, target)
+
+    async def _copy_once(self, source: str, target: str) -> None:
+        spot = await self.places.spot(source)
+        with contextlib.closing(Upload()) as copy:
+            try:
+                async with spot.files.reading(spot.ref, max_bytes=self.max_file_bytes) as (_, pieces):
+                    async for piece in pieces:
+                        await copy.add(piece)
+            except Overloaded as error:
+                raise self._too_large(source) from error
+            await self._write(target, copy.source())
 
     async def trust_notebook(self, path: str) -> None:
         notebook = (await self.get(path))["content"]

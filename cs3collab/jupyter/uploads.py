@@ -47,8 +47,12 @@ class Upload:
             yield piece
             offset += len(piece)
 
-    def append(self, content: bytes) -> None:
-        """Blocks."""
+    async def add(self, content: bytes) -> None:
+        """Raises `OSError` when the disk is full."""
+        self.size += len(content)
+        await asyncio.to_thread(self._append, content)
+
+    def _append(self, content: bytes) -> None:
         self.digest.update(content)
         rest = memoryview(content)
         while rest:
@@ -102,10 +106,9 @@ class Uploads:
                 f"{path} is larger than {self._max_bytes // 2**20} MiB",
                 hint="use the storage's own web page or sync client, or raise CS3ContentsManager.max_upload_bytes",
             )
-        upload.size += len(content)
         upload.next_chunk += 1
         upload.touched = time.monotonic()
-        await asyncio.to_thread(upload.append, content)
+        await upload.add(content)
 
     def _begin(self, path: str) -> Upload:
         if (old := self._running.get(path)) is not None:
