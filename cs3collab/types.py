@@ -177,6 +177,7 @@ class Capabilities:
 
     ``guards``: a write without the lock's id is refused. ``etags``: each write leaves another etag. ``quiet``: a write can be
     made that leaves no version. ``metadata``: what is set beside a file is shown by the next Stat, and changes no etag.
+    ``checksums``: an upload of other bytes than were announced is refused.
     """
 
     locks: bool | None = None
@@ -184,6 +185,7 @@ class Capabilities:
     if_match: bool | None = None
     if_absent: bool | None = None
     etags: bool | None = None
+    checksums: bool | None = None
     versions: bool | None = None
     quiet: bool | None = None
     metadata: bool | None = None

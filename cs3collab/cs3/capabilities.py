@@ -30,6 +30,7 @@ LOCK_S: Final = 60.0
 AGAIN_S: Final = 6 * 3600.0
 """How long an answer is believed."""
 RETRY_S: Final = 60.0
+_NO_SHA1: Final = "0" * 40
 _NOWHERE: Final = Etag('"0123456789abcdef0123456789abcdef"')
 
 
@@ -47,6 +48,7 @@ async def probe(files: Files, folder: Ref) -> Capabilities:
             "if_match": not await attempt.lands(if_match=_NOWHERE)
             and await attempt.lands(if_match=(await files.stat(ref)).etag),
             "etags": await attempt.changes_etag(),
+            "checksums": not await attempt.lands(sha1=_NO_SHA1),
             **await _versions(files, ref, attempt),
             **await _locks(files, ref, attempt),
             "metadata": await _metadata(files, ref),
@@ -71,9 +73,10 @@ class _Attempts:
         self._length += 1
         return b"?" * self._length
 
-    async def lands(self, **wanted: Any) -> bool:
+    async def lands(self, sha1: str = "", **wanted: Any) -> bool:
         """Whether an upload is carried out, whatever the storage answers: v2 says 500 for some refusals."""
-        upload = Upload(Source.of(await self.content()), **wanted)
+        content = Source.of(await self.content())
+        upload = Upload(replace(content, sha1=sha1 or content.sha1), **wanted)
         with contextlib.suppress(CollabError):
             ticket = await transfer.initiate_upload(self._files.session, self._ref, upload)
             if ticket is not None:
@@ -179,6 +182,9 @@ MEANINGS: Final = {
     ),
     "if_absent": Meaning("new files without overwriting", "a file made by others a moment before can be lost", _DRIVER),
     "etags": Meaning("an etag of its own for each write", "of two writes at once the later can go unseen", _DRIVER),
+    "checksums": Meaning(
+        "uploads checked by their checksum", "each save is read back to know that it arrived whole", _DRIVER
+    ),
     "versions": Meaning("versions", "no checkpoints in JupyterLab; the history of live documents remains", _DRIVER),
     "quiet": Meaning(
         "saves without a version", "each automatic save makes a version, so there are fewer: see versioned_save_s",

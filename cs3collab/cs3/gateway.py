@@ -30,6 +30,7 @@ class Gateway:
     """Use as ``async with Gateway("host:port") as gateway``, or call `close` at the end.
 
     ``ca`` is a PEM file of the authority that signed the gateway's certificate, for gRPC and HTTP; None means the system's.
+    ``unchecked_until`` is when (by `time.monotonic`) an upload with a checksum is tried again where one was refused for it.
     Raises `InvalidInput` for an address that is not ``host:port``.
     """
 
@@ -40,6 +41,7 @@ class Gateway:
         self.address = address
         self.tls = tls
         self.timeout_s = timeout_s
+        self.unchecked_until = float("-inf")
         self._ca = ca
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None

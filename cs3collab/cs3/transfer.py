@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import hashlib
 import io
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +18,28 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as api
 from cs3collab.cs3 import convert
 from cs3collab.cs3.gateway import TOKEN_KEY
 from cs3collab.cs3.session import Session
-from cs3collab.errors import Corrupt, DeadlineExceeded, NotFound, Overloaded, StorageUnavailable, Unsupported
+from cs3collab.cs3.status import Unexplained
+from cs3collab.errors import (
+    CollabError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    StorageUnavailable,
+    Unsupported,
+)
 from cs3collab.types import Etag, Ref
+
+log = logging.getLogger(__name__)
 
 _TRANSFER_KEY: Final = "X-Reva-Transfer"
 _SLOWEST_BYTES_PER_S: Final = 2**20
 """Transfers slower than this and the call's own time-out are given up."""
 _CHUNK_BYTES: Final = 256 * 1024
+_EMPTY_SHA1: Final = hashlib.sha1(usedforsecurity=False).hexdigest()
+_UNCHECKED_S: Final = 3600.0
+"""How long it is remembered that a storage refused an upload for its checksum: it may be one of several behind its gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +89,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Where to send or fetch the bytes. Holds a secret."""
+    """Where to send or fetch the bytes. Holds a secret. ``checked``: the storage knows the checksum of what is to come."""
 
     url: str
     token: str
+    checked: bool = True
 
 
 class Sent(enum.Enum):
@@ -130,9 +148,31 @@ def judge(status: int, etag: str) -> Answer:
 async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket:
     """Asks for an upload. Reva v2 is done with an empty file by then; v3 waits for it to be sent.
 
-    The checksum is what makes v2 refuse a body that was cut on its way; it believes any length. v3 does not read it.
+    The checksum is what makes v2 refuse a body that was cut on its way; it believes any length. v3 does not read it. A storage
+    that wants none is told none for `_UNCHECKED_S`.
     """
-    said = {"Upload-Length": str(upload.content.size), "Upload-Checksum": f"sha1 {upload.content.sha1}"}
+    gateway = session.gateway
+    if time.monotonic() < gateway.unchecked_until:
+        return await _ticket(session, ref, upload, checked=False)
+    try:
+        return await _ticket(session, ref, upload, checked=True)
+    except (InvalidInput, Unsupported, Unexplained) as refused:
+        lies = not upload.content.size and upload.content.sha1 != _EMPTY_SHA1
+        if lies or (isinstance(refused, Unexplained) and "checksum" not in refused.message.lower()):
+            raise
+        try:
+            ticket = await _ticket(session, ref, upload, checked=False)
+        except CollabError:
+            raise refused from None
+        gateway.unchecked_until = time.monotonic() + _UNCHECKED_S
+        log.warning("%s takes no checksum with an upload, so each is read back: %s", gateway.address, refused.message)
+        return ticket
+
+
+async def _ticket(session: Session, ref: Ref, upload: Upload, *, checked: bool) -> Ticket:
+    said = {"Upload-Length": str(upload.content.size)}
+    if checked:
+        said["Upload-Checksum"] = f"sha1 {upload.content.sha1}"
     request = api.InitiateFileUploadRequest(ref=convert.to_ref(ref), lock_id=upload.lock_id, opaque=convert.opaque(said))
     if upload.if_match is not None:
         request.if_match = upload.if_match
@@ -141,7 +181,7 @@ async def initiate_upload(session: Session, ref: Ref, upload: Upload) -> Ticket:
     response = await session.call("InitiateFileUpload", request)
     for offer in response.protocols:
         if offer.protocol == "simple":
-            return Ticket(offer.upload_endpoint, offer.token)
+            return Ticket(offer.upload_endpoint, offer.token, checked)
     raise Unsupported(
         "the gateway offers no simple upload", hint="enable the simple data transfer protocol of its data provider"
     )

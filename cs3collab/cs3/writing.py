@@ -48,7 +48,7 @@ async def write(files: Reader, ref: Ref, upload: Upload, seen: FileInfo | None =
     if not upload.content.size and (done := await _done_already(files, ref, upload, before)):
         return done
     answer = await transfer.put(files.session, ticket, upload)
-    if answer.sent is Sent.DONE and answer.etag:
+    if answer.sent is Sent.DONE and answer.etag and ticket.checked:
         return Written(answer.etag)
     if answer.sent is Sent.DONE:
         return await _confirm(files, ref, upload)

@@ -135,7 +135,7 @@ def test_what_counts_of_versions_mean(counts: tuple[int, int], quiet: bool, vers
     assert noticed.found == Capabilities(quiet=quiet, versions=versions)
 
 
-NO_LOCKS = replace(V2, locks=False, guards=False, if_match=False, if_absent=False, spaces=False)
+NO_LOCKS = replace(V2, locks=False, guards=False, if_match=False, if_absent=False, checksums=False, spaces=False)
 
 
 @pytest.mark.reva

@@ -241,6 +241,7 @@ class Offering:
     """A session whose gateway offers these protocols."""
 
     def __init__(self, *protocols: str) -> None:
+        self.gateway = Gateway("127.0.0.1:1")
         self.protocols = protocols
         self.asked: list[Any] = []
 
