@@ -17,8 +17,9 @@ from cs3collab.cs3.capabilities import Watch
 from cs3collab.cs3.files import Files
 from cs3collab.errors import NotFound
 from cs3collab.jupyter.settings import CS3Settings
-from cs3collab.limits import DEFAULT, Limits
+from cs3collab.limits import Limits
 from cs3collab.relay.auth import Gatekeeper, forward_share
+from cs3collab.relay.config import changed_limits
 from cs3collab.relay.node import Node, open_node
 from cs3collab.rooms.ports import Outlet
 from cs3collab.rooms.registry import Admission, Credentials, Forward
@@ -34,9 +35,10 @@ KNOWN_TARGETS = 1000
 class Live:
     """Opens what it needs when the first document is opened, on the server's event loop."""
 
-    def __init__(self, settings: CS3Settings, limits: Limits = DEFAULT) -> None:
+    def __init__(self, settings: CS3Settings, limits: Limits | None = None) -> None:
+        """With the limits of `settings` unless others are given. Raises `InvalidInput` for limits that cannot be used."""
         self.settings = settings
-        self.limits = limits
+        self.limits = limits or changed_limits("CS3Settings.limits", settings.limits)
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[Node] | None = None
         self._targets = Targets(Path(settings.store_dir) / "shares.json")

@@ -11,7 +11,7 @@ from tornado import web
 from cs3collab.errors import CollabError, InvalidInput
 from cs3collab.jupyter.history import MAX_BODY_BYTES, HistoryHandler, http_error
 from cs3collab.jupyter.live import Live
-from cs3collab.limits import DEFAULT
+from cs3collab.limits import DEFAULT, Limits
 from cs3collab.rooms.room import Room, Seat
 from cs3collab.types import MergedIn
 
@@ -27,10 +27,10 @@ class Version(msgspec.Struct, forbid_unknown_fields=True):
     copy: str = ""
 
 
-def parse_version(body: bytes) -> Version:
+def parse_version(body: bytes, limits: Limits = DEFAULT) -> Version:
     """Raises `InvalidInput`."""
-    if len(body) > 2 * DEFAULT.update_bytes:
-        raise InvalidInput("the request is too long", hint=f"at most {2 * DEFAULT.update_bytes} bytes")
+    if len(body) > 2 * limits.update_bytes:
+        raise InvalidInput("the request is too long", hint=f"at most {2 * limits.update_bytes} bytes")
     try:
         version = msgspec.json.decode(body, type=Version)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -65,7 +65,7 @@ class MergeHandler(HistoryHandler):
     async def post(self, path: str) -> None:
         """`MergedIn` as JSON, when it is durable."""
         try:
-            version = parse_version(self.request.body)
+            version = parse_version(self.request.body, self._live.limits)
             theirs = await self._read(version.copy) if version.content is None else version.content.encode()
         except CollabError as error:
             raise http_error(error) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jupyter_core.paths import jupyter_data_dir
-from traitlets import Bool, Dict, Enum, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Unicode, default
 from traitlets.config import Config, Configurable, LoggingConfigurable
 
 from cs3collab.cs3.auth import TOKEN_KINDS, provider_from
@@ -21,7 +21,7 @@ from cs3collab.cs3.session import Session
 from cs3collab.errors import CollabError, InvalidInput, NotAuthenticated
 from cs3collab.jupyter.paths import PathIds
 from cs3collab.jupyter.places import Places
-from cs3collab.relay.config import check_url
+from cs3collab.relay.config import changed_limits, check_url
 from cs3collab.types import User
 
 _shared: weakref.WeakValueDictionary[str, CS3Settings] = weakref.WeakValueDictionary()
@@ -51,6 +51,9 @@ class CS3Settings(LoggingConfigurable):
     link_url = Unicode("", config=True, help="URL of public links at the site, e.g. https://cernbox.cern.ch/s/{token}.")
     store_dir = Unicode(
         config=True, help="Local folder for journals of live documents. Default: cs3collab in Jupyter's data folder."
+    )
+    limits = Dict(
+        Float(), key_trait=Unicode(), config=True, help="What bounds something, by name, in bytes and seconds; see limits.md."
     )
     check_at_start = Bool(True, config=True, help="Log in when the server starts, and stop with the reason when that fails.")
 
@@ -132,7 +135,7 @@ class CS3Settings(LoggingConfigurable):
             await done[0].gateway.close()
 
     def check(self) -> None:
-        """Looks at the URLs of relays, logs in once and blocks until that is done; only for the start.
+        """Looks at the URLs of relays and at the limits, logs in once and blocks until that is done; only for the start.
 
         Does not log in once the event loop runs. Raises an error that says what to correct.
         """
@@ -140,6 +143,7 @@ class CS3Settings(LoggingConfigurable):
             check_url("CS3Settings.relay", self.relay)
         for domain, url in self.relays.items():
             check_url(f"CS3Settings.relays[{domain!r}]", url)
+        changed_limits("CS3Settings.limits", self.limits)
         try:
             asyncio.get_running_loop()
         except RuntimeError:

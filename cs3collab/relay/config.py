@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -132,14 +133,19 @@ _MAY_BE_ZERO = {"idle_save_s", "busy_save_s", "lease_grace_s", "room_linger_s"}
 
 
 def limits_of(config: RelayConfig) -> Limits:
-    """The defaults with what ``[limits]`` changes. Raises `InvalidInput` for unknown names and bad values."""
+    """The defaults with what ``[limits]`` changes. Raises as `changed_limits` does."""
+    return changed_limits("limits", config.limits)
+
+
+def changed_limits(setting: str, changes: Mapping[str, float]) -> Limits:
+    """The defaults with `changes`. Raises `InvalidInput` for unknown names and bad values, which it names as of `setting`."""
     known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Limits)}
-    for name, value in config.limits.items():
+    for name, value in changes.items():
         if name not in known:
-            raise InvalidInput(f"limits.{name} is unknown", hint=f"known are {', '.join(sorted(known))}")
+            raise InvalidInput(f"{setting}.{name} is unknown", hint=f"known are {', '.join(sorted(known))}")
         if not (math.isfinite(value) and (value > 0 or (value == 0 and name in _MAY_BE_ZERO))):
-            raise InvalidInput(f"limits.{name} = {value} is not usable", hint="a number above zero")
-    return dataclasses.replace(DEFAULT, **{name: known[name](value) for name, value in config.limits.items()})
+            raise InvalidInput(f"{setting}.{name} = {value} is not usable", hint="a number above zero")
+    return dataclasses.replace(DEFAULT, **{name: known[name](value) for name, value in changes.items()})
 
 
 def resolve_paths(config: RelayConfig, base: Path) -> None:

@@ -55,7 +55,8 @@ async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         here = await stack.enter_async_context(site_on(getattr(request, "param", "embedded"), tmp_path))
         await here.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
         await share_patiently(here, "n.ipynb")
-        starting = (jupyter_server(here, user, app="jupyter_server") for user in ("einstein", "marie"))
+        config = {"CS3Settings": {"limits": {"lease_grace_s": 1.0, "look_s": 1.0}}}  # which is what is waited for
+        starting = (jupyter_server(here, user, app="jupyter_server", config=config) for user in ("einstein", "marie"))
         einstein, marie = await asyncio.gather(*map(stack.enter_async_context, starting))
         _, listing = await marie.request("GET", "api/contents/Shares")
         (entry,) = listing["content"]

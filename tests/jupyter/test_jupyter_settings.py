@@ -1,12 +1,16 @@
 import asyncio
 import gc
 import os
+from dataclasses import replace
 
 import pytest
 from traitlets.config import Config
 
 from cs3collab.errors import InvalidInput, NotAuthenticated, Unavailable
+from cs3collab.jupyter.live import Live
+from cs3collab.jupyter.merging import parse_version
 from cs3collab.jupyter.settings import CS3Settings
+from cs3collab.limits import DEFAULT
 
 
 @pytest.fixture
@@ -118,3 +122,22 @@ def test_the_check_at_start_raises_what_to_correct(tmp_path):
         CS3Settings.instance(config=config).check()
     config.CS3Settings.check_at_start = False
     CS3Settings.instance(config=config).check()
+
+
+def test_limits_are_those_of_the_configuration(tmp_path):
+    config = Config()
+    config.CS3Settings.update({"gateway": "127.0.0.1:1", "store_dir": str(tmp_path), "check_at_start": False})
+    config.CS3Settings.limits = {"lease_grace_s": 1, "update_bytes": 1000}
+    settings = CS3Settings.instance(config=config)
+    settings.check()
+    assert Live(settings).limits == replace(DEFAULT, lease_grace_s=1.0, update_bytes=1000)
+    with pytest.raises(InvalidInput, match="too long"):
+        parse_version(b" " * 2001, Live(settings).limits)
+
+
+@pytest.mark.parametrize("limits", [{"leese_s": 1.0}, {"lease_s": -1.0}])
+def test_limits_that_cannot_be_used_are_named_at_the_start(tmp_path, limits):
+    config = Config()
+    config.CS3Settings.update({"store_dir": str(tmp_path), "check_at_start": False, "limits": limits})
+    with pytest.raises(InvalidInput, match=rf"CS3Settings\.limits\.{next(iter(limits))}"):
+        CS3Settings.instance(config=config).check()
