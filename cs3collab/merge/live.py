@@ -10,43 +10,63 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pycrdt import Doc, Map, Text
 
 from cs3collab.errors import Corrupt, NotANotebook
 from cs3collab.merge import ancestor, notebook
+from cs3collab.merge.alignment import ids
 from cs3collab.merge.lines import merge_texts
 from cs3collab.merge.notebook import Notebook
+from cs3collab.merge.numbering import named_by
 from cs3collab.merge.revision import revise_text, revise_to
-from cs3collab.merge.threeway import Conflict, merge_notebooks
+from cs3collab.merge.threeway import Conflict, MergeResult, merge_notebooks
 
 NOTES = "conflicts"
 MOST_NOTES = 200
 """In one document; of more, the copy of their version tells."""
 LONGEST_TEXT = 32 * 1024
 """Characters of their text in a note."""
+_ROUNDS = 5
 _EMPTIED = "it was emptied"
 
 Note = dict[str, Any]
 
 
-def merge_notebook(doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: bytes) -> list[Note]:
+def merge_notebook(
+    doc: Doc[Any], ours: Notebook, base: bytes | None, theirs: bytes, names: Sequence[str] = ()
+) -> tuple[list[Note], tuple[str, ...]]:
     """Brings into `doc`, which says `ours`, what changed from `base` to `theirs`. Without a base that is what `ours` lacks.
 
-    Returns what conflicts: there `doc` says what it said. Raises `NotANotebook` for a file that holds none, or none any more;
-    `doc` is then as before.
+    `names` are the ids that the cells of `base` had in `doc`, where the file does not tell. Returns what conflicts, where `doc`
+    says what it said, and likewise the ids of the cells of `theirs`. Raises `NotANotebook` for a file that holds none, or none
+    any more; `doc` is then as before.
     """
     if base is None:
-        after = notebook.parse(theirs)
-        before = ancestor.common(ours, after)
+        result = _merge_unrelated(ours, notebook.parse(theirs))
     else:
         after, before = notebook.parse_two(theirs, base)
-    if not after["cells"] and any(cell["source"] for cell in before["cells"]):
-        raise NotANotebook(_EMPTIED)
-    result = merge_notebooks(before, ours, after)
+        if not after["cells"] and any(cell["source"] for cell in before["cells"]):
+            raise NotANotebook(_EMPTIED)
+        result = merge_notebooks(notebook.named(before, names), ours, after)
     revise_to(doc, result.notebook, live=ours, busy=result.changed)
-    return [_note(conflict) for conflict in result.conflicts]
+    return [_note(conflict) for conflict in result.conflicts], result.names
+
+
+def _merge_unrelated(ours: Notebook, theirs: Notebook) -> MergeResult:
+    """Of what both were made from nothing is known. Where content tells which cell is which, it is merged until it stays."""
+    if ids(theirs["cells"]) or not ids(ours["cells"]):
+        return merge_notebooks(ancestor.common(ours, theirs), ours, theirs)
+    nothing, live = {**theirs, "cells": []}, ours
+    for _ in range(_ROUNDS):
+        _, cells = named_by(live["cells"], theirs["cells"])
+        result = merge_notebooks(nothing, live, {**theirs, "cells": cells})
+        if result.notebook == live:
+            break
+        live = result.notebook
+    return replace(result, names=tuple(cell["id"] for cell in cells))
 
 
 def merge_text(doc: Doc[Any], base: bytes | None, theirs: bytes) -> list[Note]:

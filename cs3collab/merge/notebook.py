@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -163,14 +163,24 @@ def blank_cell() -> Notebook:
     return {"cell_type": "code", "source": "", "metadata": {}, "outputs": [], "execution_count": None}
 
 
+def named(nb: Notebook, names: Sequence[str]) -> Notebook:
+    """`nb` with these ids of its cells, as far as they can be; `nb` itself where they are not as many."""
+    if not names or len(names) != len(nb["cells"]):
+        return nb
+    return {**nb, "cells": with_cell_ids([{**cell, "id": name} for cell, name in zip(nb["cells"], names, strict=True)])}
+
+
 def has_cell_ids(nb: Notebook) -> bool:
     """Cell ids came with nbformat 4.5 (Jupyter enhancement proposal 62)."""
     return (nb["nbformat"], nb["nbformat_minor"]) >= (4, 5)
 
 
-def with_cell_ids(cells: list[Notebook]) -> list[Notebook]:
-    """The cells with valid ids, each once. New ids depend on the cells only, so every reader invents the same ones."""
-    used = {_cell_id(cell) for cell in cells}
+def with_cell_ids(cells: list[Notebook], taken: Collection[str] = ()) -> list[Notebook]:
+    """The cells with valid ids, each once. New ones are none of `taken`.
+
+    They depend on these and the cells only, so every reader invents the same ones.
+    """
+    used = {*taken, *map(_cell_id, cells)}
     seen = {""}
     result = []
     for cell in cells:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from cs3collab.merge import notebook
 from cs3collab.merge.alignment import Cell, align, ids, key
+from cs3collab.merge.cells import without_id
 
 
 @dataclass(slots=True)
 class Numbered:
-    """The cells of three notebooks by number: the same number is the same cell."""
+    """The cells of three notebooks by number: the same number is the same cell. If those of base have ids, all do."""
 
     base: dict[int, Cell]
     ours: dict[int, Cell]
@@ -19,8 +20,11 @@ class Numbered:
 
 
 def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> Numbered:
+    pairs = None
+    if ids(base) and not ids(theirs):
+        pairs, theirs = named_by(base, theirs)
     both_added = (ids(ours) & ids(theirs)) - ids(base)
-    to_theirs = {j: i for i, j in align(base, theirs, both_added).items()}
+    to_theirs = {j: i for i, j in (align(base, theirs, both_added) if pairs is None else pairs).items()}
     to_ours = _numbers_of_ours(base, ours, theirs, to_theirs, both_added)
     our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
     added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
@@ -31,6 +35,17 @@ def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -
     return Numbered(
         dict(enumerate(base)), dict(zip(our_numbers, ours, strict=True)), dict(zip(their_numbers, theirs, strict=True))
     )
+
+
+def named_by(old: Sequence[Cell], new: Sequence[Cell]) -> tuple[dict[int, int], list[Cell]]:
+    """How cells without ids are aligned with older ones, and they with the ids of these. Others get ids of their own.
+
+    All depends on these two only, so that it is the same when what comes of it is merged again.
+    """
+    pairs = align(old, new)
+    names = {j: old[i]["id"] for i, j in pairs.items() if "id" in old[i]}
+    cells = [without_id(cell) | ({"id": names[j]} if j in names else {}) for j, cell in enumerate(new)]
+    return pairs, notebook.with_cell_ids(cells, ids(old))
 
 
 def _numbers_of_ours(

@@ -42,8 +42,12 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """``notebook`` shares values with what was merged. ``changed``: ids of the cells that ours changed or added since base."""
+    """``notebook`` shares values with what was merged. ``changed``: ids of the cells that ours changed or added since base.
+
+    ``names``: ids by which the result knows the cells of theirs, in their order, where theirs has none; else it is empty.
+    """
 
     notebook: Notebook
     conflicts: list[Conflict]
     changed: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from nbformat.validator import ValidationError
 
 from cs3collab.merge import notebook
-from cs3collab.merge.alignment import Cell
+from cs3collab.merge.alignment import Cell, ids
 from cs3collab.merge.cells import is_edited, merge_cell, without_id
-from cs3collab.merge.numbering import number
+from cs3collab.merge.numbering import Numbered, number
 from cs3collab.merge.ordering import merge_order
 from cs3collab.merge.records import Conflict, Kind, MergeResult, Notebook
 from cs3collab.merge.values import merge_objects
@@ -20,10 +20,13 @@ __all__ = ["Conflict", "Kind", "MergeResult", "merge_notebooks"]
 def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeResult:
     """What `ours` and `theirs` made of `base`. Cells keep the ids they have in `ours`.
 
-    All are of nbformat 4. None of them is changed. The result is valid if all three are.
+    All are of nbformat 4. None of them is changed. The result is valid if all three are. Before nbformat 4.5 base and ours
+    may have ids too: then it is known which cell of these is which, and what is merged again stays.
     """
     base, ours, theirs = (notebook.joined(nb) for nb in (base, ours, theirs))
-    cells, conflicts, changed = _merge_cells(*_cells(base, ours, theirs))
+    known = number(*_cells(base, ours, theirs))
+    order, cells, conflicts = _merge_cells(known)
+    changed = frozenset(cell["id"] for at, cell in known.ours.items() if "id" in cell and not _equal(known.base.get(at), cell))
     cells = cells or (ours["cells"] if not base["cells"] else [])
     metadata, clashes = merge_objects(*(nb.get("metadata", {}) for nb in (base, ours, theirs)))
     conflicts += (Conflict("", Kind.METADATA, *clash[1:], path=clash.path) for clash in clashes)
@@ -31,9 +34,10 @@ def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeRe
     merged = {**ours, "metadata": metadata, "nbformat": version[0], "nbformat_minor": version[1], "cells": cells}
     if notebook.has_cell_ids(merged) or any("id" in cell for cell in ours["cells"]):
         merged["cells"] = notebook.with_cell_ids(cells)
+    names = () if ids(theirs["cells"]) else _names_of_theirs(known, dict(zip(order, merged["cells"], strict=False)))
     if not _is_valid(merged, (ours, theirs)):
-        return MergeResult(ours, [Conflict("", Kind.INVALID, base, ours, theirs)], changed)
-    return MergeResult(merged, conflicts, changed)
+        return MergeResult(ours, [Conflict("", Kind.INVALID, base, ours, theirs)], changed, names)
+    return MergeResult(merged, conflicts, changed, names)
 
 
 def _cells(base: Notebook, ours: Notebook, theirs: Notebook) -> tuple[list[Cell], list[Cell], list[Cell]]:
@@ -49,9 +53,8 @@ def _is_placeholder(cell: Cell) -> bool:
     return {**without_id(cell), "metadata": metadata} == notebook.blank_cell()
 
 
-def _merge_cells(base: list[Cell], ours: list[Cell], theirs: list[Cell]) -> tuple[list[Cell], list[Conflict], frozenset[str]]:
-    """The cells, the conflicts in their order, and which of ours are not as in base."""
-    known = number(base, ours, theirs)
+def _merge_cells(known: Numbered) -> tuple[list[int], list[Cell], list[Conflict]]:
+    """The cells, by number and themselves, and the conflicts in their order."""
     merged: dict[int, Cell] = {}
     conflicts: dict[int, list[Conflict]] = {}
     for at in {**known.ours, **known.base, **known.theirs}:
@@ -60,13 +63,17 @@ def _merge_cells(base: list[Cell], ours: list[Cell], theirs: list[Cell]) -> tupl
             merged[at] = cell
     dropped = conflicts.keys() - merged.keys()
     order = merge_order(list(known.base), list(known.ours), list(known.theirs), dropped)
-    our_ids = {cell["id"] for cell in ours if "id" in cell}
+    our_ids = {cell["id"] for cell in known.ours.values() if "id" in cell}
     cells = [
         merged[at] if "id" in known.ours.get(at, {}) else _named(merged[at], known.theirs.get(at, {}).get("id"), our_ids)
         for at in order
     ]
-    changed = (cell["id"] for at, cell in known.ours.items() if "id" in cell and not _equal(known.base.get(at), cell))
-    return cells, [conflict for at in [*order, *sorted(dropped)] for conflict in conflicts[at]], frozenset(changed)
+    return order, cells, [conflict for at in [*order, *sorted(dropped)] for conflict in conflicts[at]]
+
+
+def _names_of_theirs(known: Numbered, merged: dict[int, Cell]) -> tuple[str, ...]:
+    names = tuple(str(merged.get(at, cell).get("id", "")) for at, cell in known.theirs.items())
+    return names if all(names) else ()
 
 
 def _merged(base: Cell | None, ours: Cell | None, theirs: Cell | None) -> tuple[Cell | None, list[Conflict]]:

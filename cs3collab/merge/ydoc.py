@@ -104,6 +104,18 @@ class YDocument:
         content = notebook.serialize(nb)
         return content, notebook.digest(nb)
 
+    def names(self) -> list[str]:
+        """The ids of the cells of what `render` gives, where the file does not have them: before nbformat 4.5."""
+        if self.kind == "file":
+            return []
+        from cs3collab.merge import notebook
+
+        with self._doc.transaction():
+            if notebook.has_cell_ids(self._doc.get("meta", type=Map).to_py() or {}):
+                return []
+            ids = [{"id": cell.get("id")} for cell in self._doc.get("cells", type=Array)]
+        return [cell["id"] for cell in notebook.with_cell_ids(ids)]
+
     def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
         """Notes the hash of the file where it is new, and clears ``dirty`` where it is set and `clean` allows it.
 
@@ -138,25 +150,26 @@ class YDocument:
             _revise_text(self._doc, content)
         return self._changed()
 
-    def merge(self, base: bytes | None, theirs: bytes) -> tuple[bytes, str]:
+    def merge(self, base: bytes | None, theirs: bytes, names: Sequence[str] = ()) -> tuple[bytes, str, tuple[str, ...]]:
         """What another version of the file changed since `base`, as an update to be applied, and what conflicts, as JSON.
 
-        Raises `NotANotebook` or `Corrupt` for what is no such file. Reads without writing.
+        `names` are the ids of the cells of `base`; the last are those of theirs, as `live.merge_notebook` has them. Raises
+        `NotANotebook` or `Corrupt` for what is no such file. Reads without writing.
         """
         from cs3collab.merge import live
 
         copy: Doc[Any] = Doc()
         copy.apply_update(self._doc.get_update())
-        state, changes = copy.get_state(), list[TransactionEvent]()
+        state, changes, known = copy.get_state(), list[TransactionEvent](), tuple[str, ...]()
         copy.observe(changes.append)
         if self.kind == "notebook":
             try:
-                notes = live.merge_notebook(copy, self._notebook(), base, theirs)
+                notes, known = live.merge_notebook(copy, self._notebook(), base, theirs, names)
             except (AttributeError, KeyError, TypeError) as error:
                 raise NotANotebook("the document is not a valid notebook now", hint="undo the last change") from error
         else:
             notes = live.merge_text(copy, base, theirs)
-        return copy.get_update(state) if changes else b"", json.dumps(notes) if notes else ""
+        return copy.get_update(state) if changes else b"", json.dumps(notes) if notes else "", known
 
     def differences(self, bases: Sequence[bytes], theirs: bytes) -> list[tuple[int, int]]:
         """As `ancestor.differences`, of files of this kind."""

@@ -25,7 +25,7 @@ from cs3collab.limits import Limits
 from cs3collab.rooms.history import NewDocument, Past
 from cs3collab.rooms.keeper import Keeper, SaveState
 from cs3collab.rooms.pen import Pen
-from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Storage
+from cs3collab.rooms.ports import Applied, Document, Log, Outlet, Rendered, Storage
 from cs3collab.rooms.room import Room, SaveResult, Seat, Wants
 from cs3collab.types import History, Lineage, MergedIn, Restored, Role, RoomId, RoomStatus, SiteId, Version
 from ystore.errors import StoreError
@@ -327,12 +327,12 @@ class Authority(Room):
         departed = [each for each in self._departed if not (ended and each.storage is storage)]
         self._departed = [replace(e, refusals=e.refusals + 1) if e.storage is storage else e for e in departed]
 
-    async def saved(self, position: int | None) -> bytes | None:
+    async def saved(self, position: int | None) -> Rendered | None:
         """The file as it was saved at `position`, None: last; None if that is not known any more."""
-        if (content := await self.past.saved(position)) is not None or position is not None:
-            return content
+        if (saved := await self.past.saved(position)) is not None or position is not None:
+            return saved
         all_saved = self.store.position <= int(self.store.meta.get("saved_position") or 0)
-        return (await self.document.render()).content if all_saved else None
+        return await self.document.render() if all_saved else None
 
     def left(self, seat: Seat) -> None:
         if may_edit(seat) and seat.last_edit > self.status.saved_position:

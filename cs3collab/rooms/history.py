@@ -19,7 +19,7 @@ from cs3collab.errors import (
     UpdateRejected,
 )
 from cs3collab.limits import Limits
-from cs3collab.rooms.ports import Document, Log, LogVersion
+from cs3collab.rooms.ports import Document, Log, LogVersion, Rendered
 from cs3collab.types import History, User, Version
 from ystore.errors import PoisonedRecord, PositionGone, StoreCorrupt, StoreError
 
@@ -94,9 +94,9 @@ class Past:
             update = await self._store.load(position)
             if len(update) > self._limits.document_bytes:
                 raise Overloaded(f"this version has {len(update)} bytes", hint=f"at most {self._limits.document_bytes}")
-            return await self._rendered(update)
+            return (await self._rendered(update)).content
 
-    async def saved(self, position: int | None) -> bytes | None:
+    async def saved(self, position: int | None) -> Rendered | None:
         """The file as it was saved at `position`, None: last. None if that is not kept. Raises `Unavailable`, `Overloaded`."""
         try:
             async with self._asking(), self._turn:
@@ -116,14 +116,14 @@ class Past:
         except StoreError as error:
             log.info("the history goes on without the name of %s: %s", user.key, error)
 
-    async def _rendered(self, update: bytes) -> bytes:
+    async def _rendered(self, update: bytes) -> Rendered:
         async def again() -> list[bytes]:
             return [update]
 
         document = self._new_document(self._kind, again)
         try:
             await document.load([update])
-            return (await document.render()).content
+            return await document.render()
         finally:
             await document.close()
 

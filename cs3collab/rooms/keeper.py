@@ -21,7 +21,7 @@ from cs3collab.rooms import saving
 from cs3collab.rooms.filing import File, Filed, Theirs, Work
 from cs3collab.rooms.merging import Merger
 from cs3collab.rooms.pen import Pen
-from cs3collab.rooms.ports import Document, Log, Storage
+from cs3collab.rooms.ports import Document, Log, Rendered, Storage
 from cs3collab.rooms.room import SaveResult
 from cs3collab.rooms.saving import Base, Looks, Retry, SaveState, Schedule
 from cs3collab.types import Etag, Ref
@@ -69,7 +69,7 @@ class Keeper:
         log: Log,
         writers: Callable[[], list[Storage]],
         readers: Callable[[], list[Storage]],
-        saved: Callable[[int | None], Awaitable[bytes | None]],
+        saved: Callable[[int | None], Awaitable[Rendered | None]],
         lease: Lease,
         publish: Callable[[SaveState], None],
         broadcast: Callable[[bytes], Awaitable[None]],

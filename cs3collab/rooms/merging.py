@@ -13,7 +13,7 @@ from cs3collab.limits import Limits
 from cs3collab.merge import ancestor
 from cs3collab.rooms import saving
 from cs3collab.rooms.filing import Copy, File, Theirs
-from cs3collab.rooms.ports import Document, Log, Merged
+from cs3collab.rooms.ports import Document, Log, Merged, Rendered
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Merger:
         file: File,
         *,
         broadcast: Callable[[bytes], Awaitable[None]],
-        saved: Callable[[int | None], Awaitable[bytes | None]],
+        saved: Callable[[int | None], Awaitable[Rendered | None]],
         now: Callable[[], float],
         limits: Limits,
     ) -> None:
@@ -45,13 +45,14 @@ class Merger:
         self._file = file
         self._broadcast = broadcast
         self._saved = saved
-        self._seen: Theirs | None = None
+        self._seen: tuple[str, Rendered] | None = None
+        """The file that was merged last and its etag, until it is written over."""
         self._now = now
         self._limits = limits
-        self._earlier: deque[tuple[bytes, float]] = deque(maxlen=_EARLIER)
+        self._earlier: deque[tuple[Rendered, float]] = deque(maxlen=_EARLIER)
         """What others wrote before, newest first."""
 
-    async def _base_of(self, theirs: bytes) -> bytes | None:
+    async def _base_of(self, theirs: bytes) -> Rendered | None:
         """The version of the file that theirs was made from. None if it is not known any more what was saved.
 
         That is the last one, unless theirs lacks some of it and is closer to an earlier one: who writes an old copy back
@@ -59,35 +60,36 @@ class Merger:
         """
         if (newest := await self._newest()) is None:
             return None
-        found, ages, best, spent = [await self._difference(newest, theirs)], [0.0], newest, len(newest)
+        found, ages, best = [await self._difference(newest, theirs)], [0.0], newest
+        spent = len(newest.content)
         if not found[0].lacks:
             return newest
-        async for content, at in self._before():
-            if (spent := spent + len(content)) > _SEARCH_BYTES:
+        async for earlier, at in self._before():
+            if (spent := spent + len(earlier.content)) > _SEARCH_BYTES:
                 break
-            found.append(await self._difference(content, theirs))
+            found.append(await self._difference(earlier, theirs))
             ages.append(self._now() - at)
             if ancestor.choose(found, ages) == len(found) - 1:
-                best = content  # one at a time: a notebook may be large
+                best = earlier  # one at a time: a notebook may be large
         return best if ancestor.choose(found, ages) else newest
 
-    async def _difference(self, base: bytes, theirs: bytes) -> ancestor.Difference:
-        (found,) = await self._document.differences([base], theirs)
+    async def _difference(self, base: Rendered, theirs: bytes) -> ancestor.Difference:
+        (found,) = await self._document.differences([base.content], theirs)
         return ancestor.Difference(*found)
 
-    async def _before(self) -> AsyncIterator[tuple[bytes, float]]:
+    async def _before(self) -> AsyncIterator[tuple[Rendered, float]]:
         """What the file said earlier, and when."""
-        for content, at in self._earlier:
-            yield content, at
+        for earlier, at in self._earlier:
+            yield earlier, at
         for position, at in reversed(saving.recent(self._log.meta)):
             with contextlib.suppress(CollabError):
                 if (saved := await self._saved(position)) is not None:
                     yield saved, at
 
-    async def _newest(self) -> bytes | None:
+    async def _newest(self) -> Rendered | None:
         """What the file said when it and the document last had to do with each other."""
-        if self._seen is not None and self._log.meta.get("base_etag") == self._seen.etag:
-            return self._seen.content
+        if self._seen is not None and self._log.meta.get("base_etag") == self._seen[0]:
+            return self._seen[1]
         return await self._saved(None)
 
     async def merge(self, theirs: Theirs, *, insist: bool, whom: str = "") -> str:
@@ -100,7 +102,8 @@ class Merger:
         try:
             # who edits elsewhere looks at the file before each save, and writes no old copy back
             base = await (self._newest() if whom else self._base_of(theirs.content))
-            merged = await self._document.merge(base, theirs.content)
+            content, names = (base.content, base.names) if base else (None, ())
+            merged = await self._document.merge(content, theirs.content, names)
             if merged.conflicts and whom:
                 raise saving.undecided(whom)
             copy = await self._take(theirs, merged, self._broadcast)
@@ -110,7 +113,7 @@ class Merger:
                 broken = saving.broken(theirs.who, theirs.mtime, error.message)
                 raise VersionConflict(broken, hint=saving.BROKEN_HINT + more) from error
             return await self._replace(theirs)
-        await self._accept(theirs)
+        await self._accept(theirs, merged.names)
         return saving.conflict_notice(theirs.who, theirs.mtime, len(json.loads(merged.conflicts)), str(copy)) if copy else ""
 
     async def bring_in(
@@ -158,21 +161,22 @@ class Merger:
         await self._accept(theirs)
         return saving.kept_notice(theirs.who, theirs.mtime, str(copy)) if copy else ""
 
-    async def _accept(self, theirs: Theirs) -> None:
+    async def _accept(self, theirs: Theirs, names: tuple[str, ...] = ()) -> None:
         """From now on this is what the file says. Where the document says more, nothing of it counts as saved."""
         digest = await self._document.digest(theirs.content)
         known = {"base_etag": theirs.etag, "base_digest": digest}
         if (await self._document.render()).digest != digest:
             known["saved_position"] = "0"
         await self._log.set_meta(known)
-        self._seen = theirs
-        self._earlier.appendleft((theirs.content, self._now()))
-        while sum(len(content) for content, _ in self._earlier) > _EARLIER_BYTES:
+        seen = Rendered(theirs.content, digest, names)
+        self._seen = theirs.etag, seen
+        self._earlier.appendleft((seen, self._now()))
+        while sum(len(earlier.content) for earlier, _ in self._earlier) > _EARLIER_BYTES:
             self._earlier.pop()
 
     def saw(self, etag: str) -> bytes:
         """The file has this etag and what it says is safe: their content if it is theirs still, else nothing."""
-        if self._seen and self._seen.etag == etag:
-            return self._seen.content
+        if self._seen and self._seen[0] == etag:
+            return self._seen[1].content
         self._seen = None
         return b""

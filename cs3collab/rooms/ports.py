@@ -65,21 +65,27 @@ class Applied(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A document as the file would hold it. Equal digests mean equal notebooks, whatever the formatting."""
+    """A document as the file would hold it. Equal digests mean equal notebooks, whatever the formatting.
+
+    ``names``: the ids of its cells, in order, where the file does not have them (before nbformat 4.5); else it is empty.
+    """
 
     content: bytes
     digest: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
     """What it takes to bring another version of the file in: an update, empty if nothing changed, and what conflicts as JSON.
 
-    Empty if nothing does; else it is a list of what `cs3collab.merge.live` notes of each conflict.
+    Empty if nothing does; else it is a list of what `cs3collab.merge.live` notes of each conflict. ``names``: which cells of
+    the document are those of theirs then, as in `Rendered`.
     """
 
     update: bytes
     conflicts: str
+    names: tuple[str, ...] = ()
 
 
 class Document(Protocol):
@@ -99,11 +105,11 @@ class Document(Protocol):
     async def revise(self, content: bytes) -> bytes:
         """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
 
-    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
+    async def merge(self, base: bytes | None, theirs: bytes, names: Sequence[str] = ()) -> Merged:
         """What it takes to bring in what changed from one version of the file to another, to be applied. Changes nothing yet.
 
-        Where that conflicts, the document is to say what it says. Without a base nothing in it was ever saved. Raises
-        `NotANotebook` or `Corrupt` for what is no such file.
+        `names` are those of the base, as in `Rendered`. Where that conflicts, the document is to say what it says. Without a
+        base nothing in it was ever saved. Raises `NotANotebook` or `Corrupt` for what is no such file.
         """
 
     async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:

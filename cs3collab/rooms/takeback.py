@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cs3collab.errors import Corrupt, EditsRefused
 from cs3collab.rooms.history import NewDocument
-from cs3collab.rooms.ports import Applied, Document, Merged
+from cs3collab.rooms.ports import Applied, Document, Merged, Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ async def taking_back(copy: Copy, live: Document, new_document: NewDocument) -> 
         return None
     try:
         with_it, without = await _content(copy, copy.history, new_document), await _content(copy, copy.kept, new_document)
-        merged = await live.merge(with_it, without)
+        merged = await live.merge(with_it.content, without.content, with_it.names)
     except Corrupt as error:
         raise entangled() from error
     if merged.conflicts:
@@ -56,12 +56,12 @@ async def _known_at_home(copy: Copy, new_document: NewDocument) -> bool:
         return all([await home.apply(update) is Applied.KNOWN for update in copy.refused])
 
 
-async def _content(copy: Copy, updates: Sequence[bytes], new_document: NewDocument) -> bytes:
+async def _content(copy: Copy, updates: Sequence[bytes], new_document: NewDocument) -> Rendered:
     """Raises `EditsRefused` if some of `updates` wait for what is not among them."""
     async with _scratch(copy.kind, [copy.home, *updates], new_document) as document:
         if any([await document.apply(update) is Applied.PENDING for update in updates]):
             raise entangled()
-        return (await document.render()).content
+        return await document.render()
 
 
 @contextlib.asynccontextmanager

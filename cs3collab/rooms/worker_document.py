@@ -125,10 +125,10 @@ class WorkerDocument:
         """Makes the document say what a file says; the update that does it, empty if nothing changed. Raises as `seed` does."""
         return (await self._call(Op.REVISE, data=content)).data
 
-    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
+    async def merge(self, base: bytes | None, theirs: bytes, names: Sequence[str] = ()) -> Merged:
         """Raises `NotANotebook` or `Corrupt` for what is no such file."""
-        reply = await self._call(Op.MERGE, data=theirs, updates=[] if base is None else [base])
-        return Merged(reply.data, reply.text)
+        reply = await self._call(Op.MERGE, data=theirs, updates=[] if base is None else [base], names=names)
+        return Merged(reply.data, reply.text, tuple(reply.names))
 
     async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:
         reply = await self._call(Op.DIFFERENCES, data=theirs, updates=bases)
@@ -157,7 +157,7 @@ class WorkerDocument:
     async def render(self) -> Rendered:
         """Raises `NotANotebook` when the content makes no valid notebook."""
         reply = await self._call(Op.RENDER)
-        return Rendered(reply.data, reply.text)
+        return Rendered(reply.data, reply.text, tuple(reply.names))
 
     async def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
         return (await self._call(Op.MARK_SAVED, text=content_hash, data=b"\1" if clean else b"")).data
@@ -176,10 +176,12 @@ class WorkerDocument:
             self._slot.drop(self)
             self.fail(Unavailable("the document is closed"))
 
-    async def _call(self, op: Op, *, data: bytes = b"", updates: list[bytes] | None = None, text: str = "") -> Reply:
+    async def _call(
+        self, op: Op, *, data: bytes = b"", updates: list[bytes] | None = None, text: str = "", names: Sequence[str] = ()
+    ) -> Reply:
         if self.closed:
             raise Unavailable("the document is closed")
-        call = self.new_call(op, data=data, updates=updates or [], text=text)
+        call = self.new_call(op, data=data, updates=updates or [], text=text, names=names)
         size = call.request.size
         if len(self.calls) >= _MAX_CALLS or (self.calls and self._waiting_bytes + size > self._limits.document_bytes):
             raise Overloaded("too many edits of this document wait to be applied", hint="try again in a moment")
@@ -188,9 +190,9 @@ class WorkerDocument:
         self._slot.send(self, call)
         return await call.answer
 
-    def new_call(self, op: Op, *, data: bytes = b"", updates: list[bytes], text: str = "") -> Call:
+    def new_call(self, op: Op, *, data: bytes = b"", updates: list[bytes], text: str = "", names: Sequence[str] = ()) -> Call:
         """A call that is not among `calls`."""
-        request = Request(next(_request_ids), self.number, self.kind, op, data, updates, text)
+        request = Request(next(_request_ids), self.number, self.kind, op, data, updates, text, names=list(names))
         return Call(request, asyncio.get_running_loop().create_future())
 
     def answered(self, reply: Reply) -> None:

@@ -126,7 +126,7 @@ class Server:
         document = self._documents.get(request.document)
         if document is None:
             document = self._documents[request.document] = self._new_document(request.kind)
-        data, text = b"", ""
+        data, text, names = b"", "", list[str]()
         match request.op:
             case Op.APPLY:
                 text = document.apply(request.data)
@@ -136,6 +136,7 @@ class Server:
                 data = document.state()
             case Op.RENDER:
                 data, text = document.render()
+                names = document.names()
             case Op.MARK_SAVED:
                 data = document.mark_saved(request.text, clean=bool(request.data))
             case Op.LOAD:
@@ -145,7 +146,9 @@ class Server:
             case Op.REVISE:
                 data = document.revise(request.data)
             case Op.MERGE:
-                data, text = document.merge(request.updates[0] if request.updates else None, request.data)
+                base = request.updates[0] if request.updates else None
+                data, text, known = document.merge(base, request.data, request.names)
+                names = list(known)
             case Op.DIFFERENCES:
                 text = json.dumps(document.differences(request.updates, request.data))
             case Op.DIGEST:
@@ -154,7 +157,7 @@ class Server:
                 data = document.note_conflicts(request.text)
             case Op.DECIDE:
                 data = document.decide(json.loads(request.text))
-        return Reply(request.id, request.document, data, text)
+        return Reply(request.id, request.document, data, text, names=names)
 
 
 def preload() -> None:

@@ -50,6 +50,8 @@ class Request(msgspec.Struct, array_like=True, gc=False):
     text: str = ""
     sizes: list[int] = []
     """Of ``data`` and of each of ``updates`` if they came before, in pieces."""
+    names: list[str] = []
+    """Ids of cells, as in the reply."""
 
     @property
     def size(self) -> int:
@@ -87,6 +89,7 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
     error: str = ""
     message: str = ""
     hint: str = ""
+    names: list[str] = []
 
 
 def frame(message: Request | Reply) -> bytes:

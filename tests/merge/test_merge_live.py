@@ -40,7 +40,7 @@ def notes_of(document: YDocument) -> dict[str, Any]:
 
 def test_merging_changes_nothing_until_its_update_is_applied() -> None:
     document = seeded("one", "ours")
-    update, notes = document.merge(notebook_file("one"), notebook_file("ONE"))
+    update, notes, _ = document.merge(notebook_file("one"), notebook_file("ONE"))
     assert sources(document.render()[0]) == ["one", "ours"]
     assert document.apply(update) == "changed"
     assert (sources(document.render()[0]), notes) == (["ONE", "ours"], "")
@@ -49,7 +49,7 @@ def test_merging_changes_nothing_until_its_update_is_applied() -> None:
 def test_what_is_typed_while_it_is_computed_is_merged_with_it() -> None:
     document = seeded("a\nb\nc")
     peer = peer_of(document)
-    update, _ = document.merge(notebook_file("a\nb\nc"), notebook_file("a\nb\nc, by someone else"))
+    update, *_ = document.merge(notebook_file("a\nb\nc"), notebook_file("a\nb\nc, by someone else"))
     before = peer.get_state()
     YNotebook(peer).ycells[0]["source"].insert(0, "typed\n")
     document.apply(peer.get_update(before))
@@ -59,12 +59,12 @@ def test_what_is_typed_while_it_is_computed_is_merged_with_it() -> None:
 
 def test_nothing_new_is_no_update() -> None:
     document = seeded("one", "theirs")
-    assert document.merge(notebook_file("one"), notebook_file("one", "theirs")) == (b"", "")
+    assert document.merge(notebook_file("one"), notebook_file("one", "theirs")) == (b"", "", ())
 
 
 def test_conflicts_are_noted_once_and_are_no_part_of_the_file() -> None:
     document = seeded("ours", "same")
-    update, notes = document.merge(notebook_file("one", "same"), notebook_file("theirs", "same"))
+    update, notes, _ = document.merge(notebook_file("one", "same"), notebook_file("theirs", "same"))
     assert update == b""
     (told,) = json.loads(notes)
     assert (told["cell"], told["kind"], told["theirs"]) == ("cell-0", "source", "theirs")
@@ -90,7 +90,7 @@ def test_who_decides_takes_all_notes_off_or_none() -> None:
 
 def test_long_versions_are_in_their_file_alone_and_notes_are_bounded() -> None:
     document = seeded("ours")
-    _, notes = document.merge(notebook_file("one"), notebook_file("x" * (live.LONGEST_TEXT + 1)))
+    _, notes, _ = document.merge(notebook_file("one"), notebook_file("x" * (live.LONGEST_TEXT + 1)))
     assert json.loads(notes)[0]["theirs"] is None
     many = [{"id": str(n), "cell": "", "kind": "source", "theirs": None} for n in range(live.MOST_NOTES + 50)]
     document.note_conflicts(json.dumps(many))
@@ -110,8 +110,8 @@ def test_what_is_no_notebook_any_more_is_refused(broken: bytes) -> None:
 def test_an_empty_notebook_may_stay_empty() -> None:
     document = YDocument("notebook")
     document.seed(b"")
-    assert document.merge(b"", b"") == (b"", "")
-    update, _ = document.merge(b"", notebook_file("first"))
+    assert document.merge(b"", b"") == (b"", "", ())
+    update, *_ = document.merge(b"", notebook_file("first"))
     document.apply(update)
     assert "first" in sources(document.render()[0])
 
@@ -119,7 +119,7 @@ def test_an_empty_notebook_may_stay_empty() -> None:
 def test_text_by_line() -> None:
     document = text("a\nb\nc\n")
     peer = peer_of(document)
-    update, notes = document.merge(b"a\nb\nc\n", b"A\nb\nc\n")
+    update, notes, _ = document.merge(b"a\nb\nc\n", b"A\nb\nc\n")
     peer.get("source", type=Text).insert(len(b"a\nb\nc\n"), "d\n")
     document.apply(peer.get_update(document.state()))
     document.apply(update)

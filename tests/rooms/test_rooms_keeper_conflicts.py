@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from dataclasses import replace
@@ -370,3 +371,65 @@ async def test_people_get_into_a_document_that_is_no_valid_notebook_though_the_f
         await world.open()
         assert await world.save() == "failed"
         assert world.file == ["one", "theirs"]
+
+
+def old_notebook(*cells: str) -> bytes:
+    """Of nbformat 4.4: only the document knows which cell is which."""
+    book = json.loads(notebook_file(*cells))
+    for cell in book["cells"]:
+        del cell["id"]
+    return json.dumps({**book, "nbformat_minor": 4}).encode()
+
+
+async def work_between_blank_cells(world: World) -> None:
+    """The first is deleted, and one of two equal cells is written into."""
+    await edit_book(world.room, world.seat, lambda book: book.ycells.pop(0))
+    await world.edit(2, "a, by us")
+
+
+ALIKE = ["", "a", "", "a", ""]
+
+
+async def test_an_old_notebook_merged_twice_after_a_crash_stays() -> None:
+    async with opened(old_notebook(*ALIKE)) as world:
+        await work_between_blank_cells(world)
+        world.site.overwrite(world.id, old_notebook("theirs", "", *ALIKE))
+        world.disk.crash_on_meta = 1
+        with contextlib.suppress(Crash):
+            await world.save()
+        merged = ["theirs", "", "a", "", "a, by us", ""]
+        assert await world.live() == merged
+        await world.crash()
+        await world.open()
+        assert await world.live() == merged
+        assert await world.save() == "success"
+        assert (world.file, world.copies) == (merged, {})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_every_version_of_an_old_notebook_that_cannot_be_written_is_merged_once(restarted: bool) -> None:
+    async with opened(old_notebook(*ALIKE)) as world:
+        await work_between_blank_cells(world)
+        for theirs in (["1", *ALIKE], ["1", *ALIKE, "2"], ["1", *ALIKE, "2", "3"]):
+            world.site.overwrite(world.id, old_notebook(*theirs))
+            world.site.inject("write", Fault.DOWN)
+            assert await world.save() == "failed"
+            assert await world.live() == ["1", "a", "", "a, by us", *theirs[5:]]
+            if restarted:
+                await world.crash()
+                await world.open()
+        assert (await world.save(), world.file[4:], world.copies) == ("success", ["", "2", "3"], {})
+
+
+async def test_what_was_merged_last_is_the_base_with_the_cells_it_became() -> None:
+    """Of two equal ones that others added, the second is deleted here, and the first written into there."""
+    async with opened(old_notebook("a")) as world:
+        await world.edit(0, "a, by us")
+        world.site.overwrite(world.id, old_notebook("a", "x = 1", "x = 1"))
+        world.site.inject("write", Fault.DOWN)
+        assert await world.save() == "failed"
+        assert await world.live() == ["a, by us", "x = 1", "x = 1"]
+        await edit_book(world.room, world.seat, lambda book: book.ycells.pop(2))
+        world.site.overwrite(world.id, old_notebook("a", "x = 1, theirs", "x = 1"))
+        assert await world.save() == "success"
+        assert (world.file, await world.notes()) == (["a, by us", "x = 1, theirs"], [])

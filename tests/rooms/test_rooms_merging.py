@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -9,6 +10,7 @@ from support.keeper_world import World, opened
 from support.kept_room import notebook_file
 
 from cs3collab.rooms import merging
+from cs3collab.rooms.ports import Rendered
 
 LARGE = "x" * 10_000
 
@@ -33,12 +35,12 @@ async def saves(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     loaded: list[int] = []
     saved = world.room.saved
 
-    async def counted(position: int | None) -> bytes | None:
-        content = await saved(position)
-        if content is None:
+    async def counted(position: int | None) -> Rendered | None:
+        found = await saved(position)
+        if found is None:
             return None
-        loaded.append(len(content))
-        return Counted(content)
+        loaded.append(len(found.content))
+        return replace(found, content=Counted(found.content))
 
     for n in range(8):
         await world.type(f"version {n}")

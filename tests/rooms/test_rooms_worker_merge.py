@@ -18,6 +18,7 @@ from cs3collab.errors import Corrupt, NotANotebook, Unavailable
 from cs3collab.rooms.ports import Document
 from cs3collab.rooms.worker import WorkerPool
 from cs3collab.rooms.worker_main import _MAX_RENDERERS
+from cs3collab.rooms.worker_wire import PIECE_BYTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ONE, TWO = notebook_file("one"), notebook_file("two")
@@ -31,6 +32,24 @@ async def pool() -> AsyncIterator[WorkerPool]:
 
 async def nothing() -> list[bytes]:
     return []
+
+
+async def test_which_cell_is_which_goes_to_the_worker_and_back_where_the_file_does_not_tell(pool: WorkerPool) -> None:
+    def old(*sources: str) -> bytes:
+        cells = [{"cell_type": "markdown", "metadata": {}, "source": source} for source in sources]
+        return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}).encode()
+
+    document = pool.document("notebook", nothing)
+    await document.seed(old("", "a", ""))
+    base = await document.render()
+    assert len(set(base.names)) == 3
+    merged = await document.merge(base.content, old("", "theirs", "a", ""), base.names)
+    assert (merged.names[0], merged.names[2:], len(set(merged.names))) == (base.names[0], base.names[1:], 4)
+    await document.apply(merged.update)
+    assert (await document.render()).names == merged.names
+    large = old("", "theirs", "a", "", "x" * 2 * PIECE_BYTES)  # goes in pieces
+    assert (await document.merge(base.content, large, base.names)).names[:4] == merged.names
+    await document.close()
 
 
 async def test_a_merge_and_its_notes_survive_the_death_of_the_worker(pool: WorkerPool) -> None:

@@ -54,8 +54,8 @@ class HereDocument:
     async def revise(self, content: bytes) -> bytes:
         return self.y.revise(content)
 
-    async def merge(self, base: bytes | None, theirs: bytes) -> Merged:
-        return Merged(*self.y.merge(base, theirs))
+    async def merge(self, base: bytes | None, theirs: bytes, names: Sequence[str] = ()) -> Merged:
+        return Merged(*self.y.merge(base, theirs, names))
 
     async def differences(self, bases: list[bytes], theirs: bytes) -> list[tuple[int, int]]:
         return self.y.differences(bases, theirs)
@@ -79,7 +79,7 @@ class HereDocument:
         return self.y.state()
 
     async def render(self) -> Rendered:
-        return Rendered(*self.y.render())
+        return Rendered(*self.y.render(), tuple(self.y.names()))
 
     async def mark_saved(self, content_hash: str, *, clean: bool) -> bytes:
         return self.y.mark_saved(content_hash, clean=clean)

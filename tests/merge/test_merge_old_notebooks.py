@@ -1,0 +1,208 @@
+"""Notebooks before nbformat 4.5: only the document knows which cell is which, files do not. As rooms merge them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pycrdt import Doc
+from support.random_books import related
+
+from benchmarks import merge_cases
+from cs3collab.errors import NotANotebook
+from cs3collab.merge import notebook
+from cs3collab.merge.cells import without_id
+from cs3collab.merge.revision import revise_to
+from cs3collab.merge.ydoc import YDocument
+
+Notebook = dict[str, Any]
+CASES = 150
+
+
+def old(nb: Notebook) -> Notebook:
+    return {**nb, "nbformat_minor": 4}
+
+
+def bare(nb: Notebook) -> Notebook:
+    return {**old(nb), "cells": [without_id(cell) for cell in nb["cells"]]}
+
+
+def file_of(nb: Notebook) -> bytes:
+    return notebook.serialize(bare(nb))
+
+
+class Room:
+    """A live document, and what is known of the file: what it said last, and which cells were these."""
+
+    def __init__(self, content: bytes) -> None:
+        self.y = YDocument("notebook")
+        self.y.seed(content)
+        self.save()
+
+    def save(self) -> bytes:
+        content = self.y.render()[0]
+        self.base: bytes | None = content
+        self.names = tuple(self.y.names())
+        return content
+
+    def edit(self, nb: Notebook) -> None:
+        """As a browser does."""
+        peer: Doc[Any] = Doc()
+        peer.apply_update(self.y.diff(b""))
+        before = peer.get_state()
+        revise_to(peer, old(nb))
+        self.y.apply(peer.get_update(before))
+
+    def merge(self, theirs: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+        update, notes, names = self.y.merge(self.base, theirs, self.names)
+        if update:
+            self.y.apply(update)
+        return update, notes, names
+
+    def take(self, theirs: bytes) -> str:
+        """Merges it until it is noted that it is merged; the notes of conflicts."""
+        _, notes, names = self.merge(theirs)
+        merged = self.lines(), self.y.names()
+        again = self.merge(theirs)
+        assert again == (b"", notes, names)
+        assert (self.lines(), self.y.names()) == merged
+        self.base, self.names = theirs, names
+        assert self.merge(theirs) == (b"", "", names)
+        return notes
+
+    def lines(self) -> list[str]:
+        return list(_lines(self.y.render()[0]))
+
+
+def _lines(content: bytes) -> Iterator[str]:
+    for cell in notebook.parse(content)["cells"]:
+        yield from cell["source"].split("\n")
+
+
+def take(base: Notebook, ours: Notebook, theirs: Notebook, *, known: bool = True) -> tuple[Room, str]:
+    """A room in which people made `ours` of `base`, which was saved, and the file became `theirs`. Is it `known`?"""
+    room = Room(file_of(base))
+    ids = dict(zip([cell["id"] for cell in base["cells"]], room.names, strict=False))
+    room.edit({**ours, "cells": [{**cell, "id": ids.get(cell["id"], cell["id"])} for cell in ours["cells"]]})
+    if not known:
+        room.base = None
+    return room, room.take(file_of(theirs))
+
+
+@settings(deadline=None, max_examples=200)
+@given(related(), st.booleans(), st.booleans())
+def test_merged_again_everything_stays(three: tuple[Notebook, Notebook, Notebook], swapped: bool, known: bool) -> None:
+    base, ours, theirs = three
+    assume(ours["cells"] and theirs["cells"])
+    take(base, *((theirs, ours) if swapped else (ours, theirs)), known=known)
+
+
+@pytest.mark.timeout(120)
+def test_random_merges_again() -> None:
+    for case in merge_cases.cases(CASES // 4, seed=4):
+        _stays(case)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_many_more_random_merges_again() -> None:
+    for case in merge_cases.cases(1500, seed=5):
+        _stays(case)
+
+
+def _stays(case: merge_cases.Case) -> None:
+    """Whoever merges."""
+    for mine, other, who in ((case.ours, case.theirs, "theirs"), (case.theirs, case.ours, "ours")):
+        take(case.base, mine, other, known=False)
+        room, notes = take(case.base, mine, other)
+        doubled = {line for line, count in Counter(room.lines()).items() if count > 1 and f"{who}_" in line}
+        assert not doubled or notes, f"{case.name}: nobody is told"
+
+
+@pytest.mark.timeout(120)
+def test_one_foreign_save_after_the_other_with_saves_between_them_or_without() -> None:
+    """Others write what they read, changed, while people here edit; each of their versions comes in more than once."""
+    for seed in range(CASES // 8):
+        chance = random.Random(seed)
+        room = Room(file_of(merge_cases.generated(chance)))
+        file, told = room.save(), ""
+        for step in range(4):
+            room.edit(merge_cases.edited(room.y._notebook(), chance, f"ours{step}")[0])
+            read = notebook.parse(file)
+            read["cells"] = notebook.with_cell_ids(read["cells"])
+            file = file_of(merge_cases.edited(read, chance, f"theirs{step}")[0])
+            told += room.take(file)
+            counts = Counter(line for line in room.lines() if "ours" in line or "theirs" in line)
+            assert told or max(counts.values(), default=1) == 1, seed
+            if chance.random() < 0.6:
+                file = room.save()
+
+
+def code(*sources: str) -> Notebook:
+    cells = [notebook.blank_cell() | {"source": source} for source in sources]
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+
+
+def test_equal_cells_are_told_apart_by_the_document() -> None:
+    """By content, nobody could say which of the blank ones was deleted and which was written into."""
+    room = Room(file_of(code("", "a", "", "a", "")))
+    live = room.y._notebook()
+    del live["cells"][0]
+    live["cells"][2]["source"] = "a, by us"
+    room.edit(live)
+    assert room.take(file_of(code("", "a", "", "a", "", "theirs"))) == ""
+    assert room.lines() == ["a", "", "a, by us", "", "theirs"]
+
+
+def test_what_others_add_gets_the_same_id_whatever_was_done_here_meanwhile() -> None:
+    ids = set()
+    for typed in ("one", "one, by us", ""):
+        room = Room(file_of(code("one", "")))
+        live = room.y._notebook()
+        live["cells"][0]["source"] = typed
+        room.edit({**live, "cells": [*live["cells"], notebook.blank_cell() | {"id": "new-here", "source": "theirs"}]})
+        room.take(file_of(code("one", "", "theirs", "")))
+        ids.add(room.names)
+    assert len(ids) == 1
+
+
+def test_a_cell_deleted_here_stays_so_though_theirs_has_it_in_the_next_version_too() -> None:
+    room = Room(file_of(code("a", "", "b")))
+    live = room.y._notebook()
+    del live["cells"][1]
+    room.edit(live)
+    assert room.take(file_of(code("a", "", "b", "theirs"))) == ""
+    assert room.take(file_of(code("a", "", "b", "theirs", "more"))) == ""
+    assert room.lines() == ["a", "b", "theirs", "more"]
+
+
+@pytest.mark.parametrize("names", [(), ("x",), ("", "", ""), ("q", "q", "q"), ("x", "y", "z")])
+def test_ids_that_are_not_those_of_the_document_are_no_harm(names: tuple[str, ...]) -> None:
+    """The store of another lineage, or a damaged one: content tells then."""
+    room = Room(file_of(code("a = 1\nb = 2", "c = 3", "d = 4")))
+    live = room.y._notebook()
+    live["cells"][1]["source"] = "c = 3, by us"
+    room.edit(live)
+    room.names = names
+    room.take(file_of(code("theirs", "a = 1\nb = 2, theirs", "c = 3", "d = 4")))
+    assert room.lines() == ["theirs", "a = 1", "b = 2, theirs", "c = 3, by us", "d = 4"]
+
+
+def test_a_file_that_is_none_any_more_changes_nothing() -> None:
+    room = Room(file_of(code("a")))
+    with pytest.raises(NotANotebook):
+        room.merge(file_of(code()))
+    assert room.lines() == ["a"]
+
+
+def test_the_document_tells_ids_only_where_the_file_does_not() -> None:
+    assert len(Room(file_of(code("a", "b"))).names) == 2
+    assert Room(notebook.serialize({**code("a", "b"), "nbformat_minor": 5})).names == ()
+    text = YDocument("file")
+    text.seed(b"a")
+    assert text.names() == []
