@@ -30,6 +30,8 @@ _LAST_RETRY_S = 5.0
 _WATCH_S = 1.0
 _GRACE_S = 30.0
 """A worker ends itself after the time limit of a request; one that does not even do that is killed so much later."""
+_SPARE_S = 1.0
+"""After which the next spare is begun: who waits for a worker has the processor for itself."""
 
 
 class WorkerPool:
@@ -40,12 +42,12 @@ class WorkerPool:
         self._command = command
         self._slots = [_PoolSlot(self) for _ in range(size)]
         self._spare: asyncio.Task[WorkerProcess] | None = None
+        self._spare_due: asyncio.TimerHandle | None = None
         self._starts: set[asyncio.Task[WorkerProcess]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         """Raises `Unavailable` if no worker comes up."""
-        self._spare = self._begin()
         try:
             await asyncio.gather(*(slot.open() for slot in self._slots))
         except BaseException:
@@ -55,6 +57,8 @@ class WorkerPool:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._spare_due is not None:
+            self._spare_due.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -76,15 +80,20 @@ class WorkerPool:
         return [slot.process.pid for slot in self._slots if slot.process is not None]
 
     async def take(self) -> WorkerProcess:
-        """The spare if there is one alive, else a new worker; a new spare is begun. Raises `Unavailable`."""
-        start = self._spare or self._begin()
-        self._spare = self._begin()
+        """The spare if there is one alive, else a new worker; there will be another spare. Raises `Unavailable`."""
+        start, self._spare = self._spare or self._begin(), None
+        if self._spare_due is None:
+            self._spare_due = asyncio.get_running_loop().call_later(_SPARE_S, self._begin_spare)
         process = await asyncio.shield(start)
         if process.dead:
             start = self._begin()
             process = await asyncio.shield(start)
         self._starts.discard(start)
         return process
+
+    def _begin_spare(self) -> None:
+        self._spare_due = None
+        self._spare = self._spare or self._begin()
 
     def _begin(self) -> asyncio.Task[WorkerProcess]:
         """A worker nobody has yet; the pool's end waits for it."""
