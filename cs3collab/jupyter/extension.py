@@ -7,6 +7,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 
+from cs3collab.collector import settle
 from cs3collab.jupyter import history, merging, pen, shares
 from cs3collab.jupyter.documents import Documents
 from cs3collab.jupyter.handlers import routes
@@ -54,6 +55,11 @@ class CS3CollabExtension(ExtensionApp):
         page["serverSideExecution"] = False
         of_documents = [*history.routes(self._live), *merging.routes(self._live), *pen.routes(self._live)]
         self.handlers.extend([*routes(self._live, self._tasks), *of_documents, *shares.routes(self._live)])
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Jupyter's hook for the moment in which the server is ready."""
+        if self._live is not None:
+            settle()
 
     async def stop_extension(self) -> None:
         """Saves what is open, as far as storage lets."""

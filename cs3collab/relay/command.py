@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from cs3collab.collector import settle
 from cs3collab.errors import InvalidInput
 from cs3collab.relay.config import check, load
 from cs3collab.relay.service import check_gateway, open_relay
@@ -38,6 +39,7 @@ async def run(args: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_S)
     stop = _told_to_stop()
     async with open_relay(config) as url:
+        settle()
         print(f"cs3collab relay of {config.site} serves at {url}", file=sys.stderr, flush=True)
         if args.ready_file is not None:
             await asyncio.to_thread(_say_ready, args.ready_file, url)
