@@ -1,19 +1,11 @@
-"""What decodes updates: run in a child process, for pycrdt can panic and segfault on crafted ones.
+"""What decodes updates: run in a fork of `ystore.forks`, for pycrdt can panic and segfault on crafted ones.
 
-`ystore.replay` starts this file by its path, with the task and the folders of the package pycrdt, without `site` and with next
-to no module: so it loads nothing but the compiled part of pycrdt, and is there in a tenth of the time. Who types on a small
-machine would notice the rest.
+It imports next to no module, so that the process which forks is small and soon there.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-
-if __name__ == "__main__":
-    os.nice(10)  # those who type go first
-    bare = sys.modules["pycrdt"] = type(sys)("pycrdt")  # the package without what its __init__ would load
-    bare.__path__ = sys.argv[2:]
 
 from pycrdt import _pycrdt as core
 
@@ -22,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class _Fault(Exception):
+class Fault(Exception):
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
         self.index = index
@@ -58,7 +50,7 @@ def replay(updates: Sequence[bytes], *, trace: bool = False) -> Doc:
         try:
             doc.apply_update(update)
         except BaseException as error:  # noqa: BLE001 - PanicException of PyO3 is no Exception
-            raise _Fault(index, f"{type(error).__name__}: {error}") from None
+            raise Fault(index, f"{type(error).__name__}: {error}") from None
     return doc
 
 
@@ -115,7 +107,7 @@ def compare(snapshot: bytes, updates: Sequence[bytes]) -> str:
 def _difference(snapshot: bytes, theirs: Doc, right: Sequence[bytes]) -> str:
     try:
         ours = replay([snapshot])
-    except _Fault as fault:
+    except Fault as fault:
         return f"it cannot be decoded: {fault}"
     if dict(_state(ours.get_state())) != dict(_state(theirs.get_state())):
         return "the state vectors differ"
@@ -174,15 +166,6 @@ def _deletions(data: bytes) -> Iterator[tuple[int, int, int]]:
             yield client, next(numbers), next(numbers)
 
 
-def _read() -> list[bytes]:
-    data, offset, updates = sys.stdin.buffer.read(), 0, []
-    while offset < len(data):
-        start = offset + 8
-        offset = start + int.from_bytes(data[offset:start], "little")
-        updates.append(data[start:offset])
-    return updates
-
-
 def answer(task: str, updates: Sequence[bytes]) -> bytes:
     """``squash``; ``verify``: what then differs from `updates` when it is decoded again, a zero byte, and the squashed update;
     ``trace``: nothing, but it says on the way how far it got.
@@ -194,15 +177,3 @@ def answer(task: str, updates: Sequence[bytes]) -> bytes:
         return difference.encode() + b"\0" + content
     replay(updates, trace=True).get_update()
     return b""
-
-
-if __name__ == "__main__":
-    try:
-        sys.stdout.buffer.write(answer(sys.argv[1], _read()))
-        sys.stdout.buffer.flush()
-    except _Fault as fault:
-        import json
-
-        os.write(2, json.dumps({"index": fault.index, "reason": str(fault)}).encode() + b"\n")
-        os._exit(1)
-    os._exit(0)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,8 @@ from pycrdt import Array, Doc, Map, Text
 from pycrdt.store import YDocNotFound
 from pycrdt.websocket.yroom import YRoom
 
-from ystore import Journal, MemoryBlobs, Retention, Store, StoreLocked, StoreUnavailable, decode, replay, stock
+from ystore import Journal, MemoryBlobs, Retention, Store, StoreLocked, StoreUnavailable, stock
 from ystore.pycrdt import CS3YStore, restore
-from ystore.replay import ReplayFailed
 from ystore.stock import Settings, imported, key_of, settings_from
 from ystore.testing import FaultyFiles, update
 
@@ -200,52 +196,3 @@ def test_only_what_differs_is_written_when_content_is_restored() -> None:
     assert len(doc.get_update(state)) < 300
     kept += " and the others are the same objects"
     assert str(doc["cells"][99]["source"]).endswith("objects")
-
-
-async def test_the_update_at_fault_is_named() -> None:
-    with pytest.raises(ReplayFailed) as caught:
-        await replay.squash([update(0), update(1), b"\xff\xff\xff", update(3)])
-    assert caught.value.index == 2
-
-
-@pytest.mark.parametrize("timeout_s", [0.0, 120.0])
-async def test_a_replay_that_takes_too_long_or_nobody_waits_for_leaves_no_process(
-    monkeypatch: pytest.MonkeyPatch, timeout_s: float
-) -> None:
-    ended: list[subprocess.Popen[bytes]] = []
-    started = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    class Popen(subprocess.Popen[bytes]):
-        def __init__(self, command: list[str], **pipes: Any) -> None:
-            super().__init__([sys.executable, "-c", "import time; time.sleep(600)"], **pipes)
-            ended.append(self)
-            loop.call_soon_threadsafe(started.set)
-
-    monkeypatch.setattr(subprocess, "Popen", Popen)
-    monkeypatch.setattr(replay, "TIMEOUT_S", timeout_s)
-    replaying = asyncio.create_task(replay.squash([update(0)]))
-    if timeout_s:
-        await started.wait()
-        replaying.cancel()
-    with pytest.raises(asyncio.CancelledError if timeout_s else ReplayFailed):
-        await replaying
-    assert {child.returncode for child in ended} == {-signal.SIGKILL}
-
-
-async def test_a_snapshot_that_lacks_something_is_told_from_its_sources() -> None:
-    sources = [update(0), update(1)]
-    content, difference = await replay.verified(sources)
-    assert (content, difference) == (await replay.squash(sources), "")
-    assert decode.compare(content, sources) == ""
-    assert decode.compare(update(0), sources) != ""
-
-
-def test_the_child_loads_only_what_is_compiled() -> None:
-    """What pycrdt imports in Python takes three times as long as all else that a replay does, and who types would notice."""
-    done = subprocess.run(
-        replay.command("squash", "-X", "importtime"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
-    )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "pycrdt._pycrdt" in loaded
-    assert loaded.isdisjoint({"pycrdt", "pycrdt._doc", "anyio", "site", "collections", "typing"})
