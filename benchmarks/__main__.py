@@ -78,7 +78,7 @@ async def _compact(ground: Ground, quick: bool) -> list[Row]:
 
 
 async def _storage(ground: Ground, quick: bool) -> list[Row]:
-    return await storage.measure(ground.folder / "storage", rounds=1 if quick else 5, number=10 if quick else 60)
+    return await storage.measure(ground.folder / "storage", rounds=1 if quick else 4, number=10 if quick else 24)
 
 
 async def _turns(ground: Ground, quick: bool) -> list[Row]:
