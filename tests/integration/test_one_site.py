@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import nbformat
 import pytest
+import pytest_asyncio
 from support.notebooks import notebook, source_of
 from support.relays import FAST, relay_of
 from support.sites import JupyterServer, Site, jupyter_server, site
@@ -15,33 +16,42 @@ from support.sites import JupyterServer, Site, jupyter_server, site
 from cs3collab import client
 from cs3collab.errors import NotAuthenticated, NotAuthorized, NotFound
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Site]:
-    async with site(tmp_path) as running:
-        await running.put("einstein", "n.ipynb", notebook("x = 1", "y = 2"))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with site(tmp_path_factory.mktemp("one")) as running:
         yield running
 
 
-@pytest.fixture(params=["alone", "relay"])
-async def server(here: Site, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[JupyterServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["alone", "relay"])
+async def server(
+    here: Site, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[JupyterServer]:
     """einstein's Jupyter server: with its authority in process, or at a relay."""
     async with contextlib.AsyncExitStack() as stack:
         url = None
         if request.param == "relay":
-            url = (await stack.enter_async_context(relay_of(here, tmp_path / "relay", limits=FAST))).url
+            url = (await stack.enter_async_context(relay_of(here, tmp_path_factory.mktemp("relay"), limits=FAST))).url
         yield await stack.enter_async_context(jupyter_server(here, "einstein", relay=url, app="jupyter_server"))
 
 
-async def test_two_windows_of_one_server_edit_live(here: Site, server: JupyterServer) -> None:
-    before = await here.read("einstein", "n.ipynb")
+@pytest_asyncio.fixture(loop_scope="module")
+async def path(here: Site) -> str:
+    """A notebook of einstein's that no other test opens."""
+    name = f"{uuid.uuid4().hex}.ipynb"
+    await here.put("einstein", name, notebook("x = 1", "y = 2"))
+    return name
+
+
+async def test_two_windows_of_one_server_edit_live(here: Site, server: JupyterServer, path: str) -> None:
+    before = await here.read("einstein", path)
     async with (
-        client.open(server.url, "n.ipynb", token=server.token) as one,
-        client.open(server.url, "n.ipynb", token=server.token) as two,
+        client.open(server.url, path, token=server.token) as one,
+        client.open(server.url, path, token=server.token) as two,
     ):
-        assert await here.read("einstein", "n.ipynb") == before
+        assert await here.read("einstein", path) == before
         cell = one.shared.ycells[0]["source"]
         cell += "\none"
         await two.until(lambda nb: source_of(nb, 0) == "x = 1\none")
@@ -50,12 +60,12 @@ async def test_two_windows_of_one_server_edit_live(here: Site, server: JupyterSe
         await one.until(lambda nb: source_of(nb, 1) == "y = 2\ntwo")
         await two.durable()
         assert (await one.save())["status"] == "success"
-    saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
+    saved = nbformat.reads((await here.read("einstein", path)).decode(), as_version=4)
     assert [cell.source for cell in saved.cells] == ["x = 1\none", "y = 2\ntwo"]
 
 
-async def test_what_was_durable_survives_the_servers_death(here: Site, server: JupyterServer) -> None:
-    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+async def test_what_was_durable_survives_the_servers_death(here: Site, server: JupyterServer, path: str) -> None:
+    async with client.open(server.url, path, token=server.token) as document:
         cell = document.shared.ycells[0]["source"]
         cell += "\ndurable"
         await document.durable()
@@ -63,19 +73,19 @@ async def test_what_was_durable_survives_the_servers_death(here: Site, server: J
         cell += "\nwhile it was dead"
         await server.restart()
         await document.durable()
-        async with client.open(server.url, "n.ipynb", token=server.token) as other:
+        async with client.open(server.url, path, token=server.token) as other:
             assert source_of(other.shared, 0) == "x = 1\ndurable\nwhile it was dead"
         assert (await document.save())["status"] == "success"
-    saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
+    saved = nbformat.reads((await here.read("einstein", path)).decode(), as_version=4)
     assert saved.cells[0].source == "x = 1\ndurable\nwhile it was dead"
 
 
 async def test_opening_without_an_edit_does_not_write_the_file(
-    here: Site, server: JupyterServer, request: pytest.FixtureRequest
+    here: Site, server: JupyterServer, path: str, request: pytest.FixtureRequest
 ) -> None:
-    files, ref = await here.files("einstein"), await here.ref("einstein", "n.ipynb")
+    files, ref = await here.files("einstein"), await here.ref("einstein", path)
     before = await files.stat(ref)
-    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+    async with client.open(server.url, path, token=server.token) as document:
         document.shared.ystate["document_id"] = document.room  # as the stock frontend does when it opens a document
         await document.durable()
         assert (await document.save())["status"] == "success"
@@ -85,20 +95,20 @@ async def test_opening_without_an_edit_does_not_write_the_file(
     assert (after.lock is not None) == (request.node.callspec.params["server"] == "alone")
 
 
-async def test_a_missing_file_and_a_wrong_token_are_said(server: JupyterServer) -> None:
+async def test_a_missing_file_and_a_wrong_token_are_said(server: JupyterServer, path: str) -> None:
     with pytest.raises(NotFound):
         async with client.open(server.url, "nowhere.ipynb", token=server.token):
             pass
     with pytest.raises((NotAuthenticated, NotAuthorized)):
-        async with client.open(server.url, "n.ipynb", token="wrong"):
+        async with client.open(server.url, path, token="wrong"):
             pass
 
 
-async def test_a_save_holds_what_was_typed_right_before_it(here: Site, server: JupyterServer) -> None:
-    async with client.open(server.url, "n.ipynb", token=server.token) as document:
+async def test_a_save_holds_what_was_typed_right_before_it(here: Site, server: JupyterServer, path: str) -> None:
+    async with client.open(server.url, path, token=server.token) as document:
         for n in range(20):
             cell = document.shared.ycells[0]["source"]
             cell += f"<{n}>"
             assert (await document.save())["status"] == "success"
-            saved = nbformat.reads((await here.read("einstein", "n.ipynb")).decode(), as_version=4)
+            saved = nbformat.reads((await here.read("einstein", path)).decode(), as_version=4)
             assert saved.cells[0].source.endswith(f"<{n}>")

@@ -6,18 +6,25 @@ import json
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from pycrdt import Array, Awareness, Doc
 from support.notebooks import notebook
-from support.sites import jupyter_server
+from support.sites import jupyter_server, site
 
 from cs3collab.rooms.lib0 import Reader
 from cs3collab.rooms.ysocket import AWARENESS, RAW, STEP1, SYNC, awareness_message, body_of, sync_message
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 SESSION = "api/collaboration/session/n.ipynb"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(tmp_path_factory):
+    async with site(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(home):
     await home.put("einstein", "n.ipynb", notebook("x = 1"))
     async with jupyter_server(home, "einstein", app="jupyter_server") as running:
