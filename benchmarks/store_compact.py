@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -27,7 +26,7 @@ BEHIND = 64
 
 async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     """One person's edits at an even pace into a document of 500 kB; in turn alone, while one compaction follows another, and
-    beside the least that a compaction can be: a process that starts and does nothing, and as many files made durable. Medians.
+    beside what no compaction can do without: as many files made durable. Medians.
     """
     sys.setswitchinterval(SWITCH_S)
     took: defaultdict[str, list[list[float]]] = defaultdict(list)
@@ -47,7 +46,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     rows = []
     for peer, name in (
         ("the same when idle", "nothing"),
-        ("the same beside a bare process and as many bare fsyncs", "floor"),
+        ("the same beside as many bare fsyncs", "floor"),
     ):
         for share in (0.5, 0.99):
             ours, against = (1000 * median(percentile(each, share) for each in took[side]) for side in ("compaction", name))
@@ -56,11 +55,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
 
 
 async def _floor(folder: Path) -> None:
-    """The least that a compaction takes: a process that loads nothing, and three files (the sealed log, the snapshot, merged
-    segments) written and synced as the store does.
-    """
-    program = "import os; os.nice(10)"
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-P", "-c", program], check=True)
+    """Three files (the sealed log, the snapshot, merged segments) written and synced as the store does."""
     files = Files()
     for name, size in (("segment", 2_000), ("snapshot", DOCUMENT_BYTES // 2), ("merged", 20_000)):
         await asyncio.to_thread(files.write_atomic, folder / name, bytes(size))

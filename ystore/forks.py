@@ -16,14 +16,11 @@ import socket
 import sys
 
 if __name__ == "__main__":
-    bare = sys.modules["pycrdt"] = type(sys)("pycrdt")  # the package without what its __init__ would load
-    bare.__path__ = sys.argv[1:]
-    sys.path.insert(0, os.path.dirname(__file__))
-    import decode  # type: ignore[import-not-found]
+    for package, folders in (("pycrdt", sys.argv[1:]), ("ystore", [os.path.dirname(__file__)])):
+        bare = sys.modules[package] = type(sys)(package)  # without what its __init__ would load
+        bare.__path__ = folders
 
-    del sys.path[0]
-else:
-    from ystore import decode
+from ystore import decode
 
 BEGUN = b"begun"
 IDLE_S = 300.0
