@@ -78,11 +78,11 @@ async def _compact(ground: Ground, quick: bool) -> list[Row]:
 
 
 async def _storage(ground: Ground, quick: bool) -> list[Row]:
-    return await storage.measure(ground.folder / "storage", rounds=1 if quick else 4, number=10 if quick else 24)
+    return await storage.measure(ground.folder / "storage", rounds=1 if quick else 4, number=10 if quick else 20)
 
 
 async def _turns(ground: Ground, quick: bool) -> list[Row]:
-    return await turns.measure(ground.folder / "turns", rounds=2 if quick else 10, entries=500 if quick else turns.ENTRIES)
+    return await turns.measure(ground.folder / "turns", rounds=2 if quick else 6, entries=500 if quick else turns.ENTRIES)
 
 
 async def _worker(ground: Ground, quick: bool) -> list[Row]:
