@@ -6,12 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support import links
-from support.notebooks import notebook
-from support.relay_world import World
-from support.sites import share_local, site
-
-from cs3collab.types import Role
+from support.relay_world import World, world_of_its_own
 
 
 @pytest.fixture
@@ -22,10 +17,5 @@ def limits() -> dict[str, float]:
 
 @pytest.fixture
 async def world(tmp_path: Path, limits: dict[str, float]) -> AsyncIterator[World]:
-    async with site(tmp_path) as here:
-        await here.put("einstein", "n.ipynb", notebook("", "y = 2"))
-        await share_local(here, "einstein", "marie", "n.ipynb", Role.EDITOR)
-        await share_local(here, "einstein", "richard", "n.ipynb", Role.VIEWER)
-        target = await links.target(here, "einstein", "n.ipynb")
-        async with links.relay(here, tmp_path / "relay", **limits) as url:
-            yield World(here, url, target, tmp_path)
+    async with world_of_its_own(tmp_path, **limits) as made:
+        yield made

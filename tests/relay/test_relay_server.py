@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pycrdt
 import pytest
+import pytest_asyncio
 from jupyter_ydoc import YNotebook
 from support.links import Peer, peer
 from support.notebooks import notebook
-from support.relay_world import World
+from support.relay_world import World, any_path, world_of_its_own, world_with
 from support.sites import Site
 
 from cs3collab import telemetry
@@ -23,7 +26,24 @@ from cs3collab.rooms.lib0 import AwarenessEntry, decode_awareness, encode_awaren
 from cs3collab.rooms.worker_document import WorkerDocument
 from cs3collab.types import Credential, Role
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 OWNER, EDITOR, VIEWER = "einstein", "marie", "richard"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with world_of_its_own(tmp_path_factory.mktemp("shared")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(shared: World, tmp_path: Path, limits: dict[str, float]) -> AsyncIterator[World]:
+    """One relay for all but who wants other limits; each test has a notebook of its own."""
+    if limits:
+        async with world_of_its_own(tmp_path, **limits) as made:
+            yield made
+    else:
+        yield await world_with(shared.site, shared.url, tmp_path, any_path())
 
 
 class Copy:
@@ -67,7 +87,7 @@ async def metric(world: World, line: str) -> float:
 async def test_an_editors_update_is_acknowledged_and_told_others(world: World) -> None:
     async with peer(world.url, await world.credential(OWNER)) as one, peer(world.url, await world.credential(EDITOR)) as two:
         attached, copy = await seated(world, one, 1, OWNER)
-        assert (attached.role, attached.home, attached.name, attached.username) == (Role.EDITOR, "a.example", "n.ipynb", OWNER)
+        assert (attached.role, attached.home, attached.name, attached.username) == (Role.EDITOR, "a.example", world.path, OWNER)
         _, other = await seated(world, two, 9, EDITOR)
         await one.send(p.Push(1, 5, copy.edit("word")))
         ack = await one.expect(p.Ack)
@@ -92,7 +112,7 @@ async def test_an_update_that_comes_twice_is_acknowledged_twice_and_there_once(w
 
 @pytest.mark.parametrize("how", ["push", "save", "foreign channel", "another's seat"])
 async def test_a_viewer_cannot_write(world: World, how: str) -> None:
-    before = await world.site.read(OWNER, "n.ipynb")
+    before = await world.site.read(OWNER, world.path)
     async with peer(world.url, await world.credential(VIEWER)) as link, peer(world.url, await world.credential(OWNER)) as owner:
         attached, copy = await seated(world, link, 1, VIEWER)
         assert attached.role is Role.VIEWER
@@ -110,7 +130,7 @@ async def test_a_viewer_cannot_write(world: World, how: str) -> None:
             assert refused.kind == ("not_authorized" if channel == 1 else "not_found")
         await owner.ask(lambda number: p.Save(number, 7))
         assert not [message for message in owner.seen if isinstance(message, p.Update)]
-    assert await world.site.read(OWNER, "n.ipynb") == before
+    assert await world.site.read(OWNER, world.path) == before
     assert await text_in(world) == ""
 
 
@@ -334,7 +354,7 @@ async def test_a_save_writes_what_was_typed_before_it(world: World) -> None:
         await link.send(p.Push(1, 1, copy.edit("typed")), p.Save(900, 1))
         saved = await link.expect(p.Saved)
         assert (saved.status, bool(saved.etag)) == ("success", True)
-        assert b"typed" in await world.site.read(OWNER, "n.ipynb")
+        assert b"typed" in await world.site.read(OWNER, world.path)
 
 
 async def test_a_poisoned_update_is_refused_and_counted(world: World) -> None:
@@ -443,13 +463,13 @@ async def test_requests_of_unknown_documents_fail_in_words(world: World) -> None
 
 
 async def test_many_at_once_open_one_room(world: World) -> None:
-    credential = await world.credential(OWNER)
+    credential, before = await world.credential(OWNER), await metric(world, "cs3collab_rooms")
     async with peer(world.url, credential) as link:
         await link.send(*[p.attach_message(n, n, world.target, credential) for n in range(1, 60)])
         async with asyncio.timeout(20):
             for _ in range(59):
                 await link.expect(p.Attached)
-        assert await metric(world, "cs3collab_rooms") == 1
+        assert await metric(world, "cs3collab_rooms") == before + 1
         assert await metric(world, 'cs3collab_seats{role="editor"}') == 59
         assert await metric(world, "cs3collab_links") >= 1
 
