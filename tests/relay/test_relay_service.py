@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pycrdt
 import pytest
-from conftest import World
 from jupyter_ydoc import YNotebook
 from support import links
 from support.links import Person, Proxy, node, relay
 from support.notebooks import source_of
+from support.relay_world import World
 
 from cs3collab import telemetry
 from cs3collab.relay.channel import authorization
