@@ -17,7 +17,8 @@ from pycrdt import Doc, Map, Text
 
 from cs3collab.errors import Corrupt, NotANotebook
 from cs3collab.merge import ancestor, notebook
-from cs3collab.merge.alignment import ids
+from cs3collab.merge.alignment import align, ids
+from cs3collab.merge.cells import without_id
 from cs3collab.merge.lines import merge_texts
 from cs3collab.merge.notebook import Notebook
 from cs3collab.merge.numbering import named_by
@@ -57,16 +58,16 @@ def merge_notebook(
 
 def _merge_unrelated(ours: Notebook, theirs: Notebook) -> MergeResult:
     """Of what both were made from nothing is known. Where content tells which cell is which, it is merged until it stays."""
-    if ids(theirs["cells"]) or not ids(ours["cells"]):
+    if ids(theirs["cells"]) & ids(ours["cells"]) or not ids(ours["cells"]):
         return merge_notebooks(ancestor.common(ours, theirs), ours, theirs)
-    nothing, live = {**theirs, "cells": []}, ours
+    bare, live = [without_id(cell) for cell in theirs["cells"]], ours
     for _ in range(_ROUNDS):
-        _, cells = named_by(live["cells"], theirs["cells"])
-        result = merge_notebooks(nothing, live, {**theirs, "cells": cells})
+        cells = named_by(live["cells"], bare, align(live["cells"], bare))
+        result = merge_notebooks({**theirs, "cells": []}, live, {**theirs, "cells": cells})
         if result.notebook == live:
             break
         live = result.notebook
-    return replace(result, names=tuple(cell["id"] for cell in cells))
+    return replace(result, names=() if ids(theirs["cells"]) else tuple(cell["id"] for cell in cells))
 
 
 def merge_text(doc: Doc[Any], base: bytes | None, theirs: bytes) -> list[Note]:

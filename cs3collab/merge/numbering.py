@@ -20,11 +20,14 @@ class Numbered:
 
 
 def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> Numbered:
-    pairs = None
-    if ids(base) and not ids(theirs):
-        pairs, theirs = named_by(base, theirs)
     both_added = (ids(ours) & ids(theirs)) - ids(base)
-    to_theirs = {j: i for i, j in (align(base, theirs, both_added) if pairs is None else pairs).items()}
+    pairs = align(base, theirs)
+    if any(theirs[j].get("id") in both_added for j in pairs.values()):  # only then, so that it is the same when merged again
+        pairs = align(base, theirs, both_added)
+    if ids(base) and not ids(base) & ids(theirs):
+        theirs = named_by(base, theirs, pairs)
+        both_added = (ids(ours) & ids(theirs)) - ids(base)
+    to_theirs = {j: i for i, j in pairs.items()}
     to_ours = _numbers_of_ours(base, ours, theirs, to_theirs, both_added)
     our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
     added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
@@ -37,15 +40,16 @@ def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -
     )
 
 
-def named_by(old: Sequence[Cell], new: Sequence[Cell]) -> tuple[dict[int, int], list[Cell]]:
-    """How cells without ids are aligned with older ones, and they with the ids of these. Others get ids of their own.
+def named_by(old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int]) -> list[Cell]:
+    """The cells `new` with the ids of those of `old` that they are by `pairs`. Others keep theirs, or get one.
 
     All depends on these two only, so that it is the same when what comes of it is merged again.
     """
-    pairs = align(old, new)
-    names = {j: old[i]["id"] for i, j in pairs.items() if "id" in old[i]}
+    own = ids(new)
+    names = {j: cell["id"] for j, cell in enumerate(new) if cell.get("id") in own}
+    names |= {j: old[i]["id"] for i, j in pairs.items() if "id" in old[i]}
     cells = [without_id(cell) | ({"id": names[j]} if j in names else {}) for j, cell in enumerate(new)]
-    return pairs, notebook.with_cell_ids(cells, ids(old))
+    return notebook.with_cell_ids(cells, ids(old))
 
 
 def _numbers_of_ours(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +34,12 @@ def bare(nb: Notebook) -> Notebook:
 
 def file_of(nb: Notebook) -> bytes:
     return notebook.serialize(bare(nb))
+
+
+def newer_file_of(nb: Notebook) -> bytes:
+    """As a tool writes it that knows ids and makes new ones."""
+    cells = [{**cell, "id": f"new-{at}"} for at, cell in enumerate(nb["cells"])]
+    return notebook.serialize({**nb, "nbformat_minor": 5, "cells": cells})
 
 
 class Room:
@@ -84,22 +90,25 @@ def _lines(content: bytes) -> Iterator[str]:
         yield from cell["source"].split("\n")
 
 
-def take(base: Notebook, ours: Notebook, theirs: Notebook, *, known: bool = True) -> tuple[Room, str]:
+def take(base: Notebook, ours: Notebook, theirs: bytes, *, known: bool = True) -> tuple[Room, str]:
     """A room in which people made `ours` of `base`, which was saved, and the file became `theirs`. Is it `known`?"""
     room = Room(file_of(base))
     ids = dict(zip([cell["id"] for cell in base["cells"]], room.names, strict=False))
     room.edit({**ours, "cells": [{**cell, "id": ids.get(cell["id"], cell["id"])} for cell in ours["cells"]]})
     if not known:
         room.base = None
-    return room, room.take(file_of(theirs))
+    return room, room.take(theirs)
 
 
+@pytest.mark.timeout(180)
 @settings(deadline=None, max_examples=200)
-@given(related(), st.booleans(), st.booleans())
-def test_merged_again_everything_stays(three: tuple[Notebook, Notebook, Notebook], swapped: bool, known: bool) -> None:
-    base, ours, theirs = three
+@given(related(), st.booleans(), st.booleans(), st.sampled_from([file_of, newer_file_of]))
+def test_merged_again_everything_stays(
+    three: tuple[Notebook, Notebook, Notebook], swapped: bool, known: bool, write: Callable[[Notebook], bytes]
+) -> None:
+    base, ours, theirs = three if not swapped else (three[0], three[2], three[1])
     assume(ours["cells"] and theirs["cells"])
-    take(base, *((theirs, ours) if swapped else (ours, theirs)), known=known)
+    take(base, ours, write(theirs), known=known)
 
 
 @pytest.mark.timeout(120)
@@ -118,8 +127,8 @@ def test_many_more_random_merges_again() -> None:
 def _stays(case: merge_cases.Case) -> None:
     """Whoever merges."""
     for mine, other, who in ((case.ours, case.theirs, "theirs"), (case.theirs, case.ours, "ours")):
-        take(case.base, mine, other, known=False)
-        room, notes = take(case.base, mine, other)
+        take(case.base, mine, file_of(other), known=False)
+        room, notes = take(case.base, mine, file_of(other))
         doubled = {line for line, count in Counter(room.lines()).items() if count > 1 and f"{who}_" in line}
         assert not doubled or notes, f"{case.name}: nobody is told"
 
