@@ -174,7 +174,7 @@ export class Comparison extends Widget {
       ours: this.ours ?? (this._empty as CodeEditor.Model),
       theirs,
       labels,
-      takeLabel: trans.__('Take this over from their version')
+      takeLabel: n => trans.__('Take difference %1 over from their version', String(n))
     });
     const row = element('div', 'cs3-Comparison-labels');
     row.append(...labels.map(label => element('span', '', label)));

@@ -13,6 +13,8 @@ import type {
 import { Widget } from '@lumino/widgets';
 import type { UndoManager } from 'yjs';
 
+import { takeButton } from './take';
+
 /** What JupyterLab knows about editors. */
 export interface IEditors {
   readonly extensions: IEditorExtensionRegistry;
@@ -24,8 +26,8 @@ export interface ISideBySide {
   readonly theirs: string;
   /** Of ours and theirs, for those who do not see them side by side. */
   readonly labels: readonly string[];
-  /** What the button between the editors does with a difference. */
-  readonly takeLabel: string;
+  /** What the button between the editors does with a difference, by its number from 1. */
+  readonly takeLabel: (difference: number) => string;
 }
 
 const UNCHANGED_LINES = 6;
@@ -49,11 +51,11 @@ function undoKeys(model: CodeEditor.IModel): Extension {
 export class SideBySide extends Widget {
   constructor(
     private readonly _editors: IEditors,
-    private readonly _texts: ISideBySide
+    texts: ISideBySide
   ) {
     super();
     this.addClass('cs3-SideBySide');
-    const { ours, theirs, labels } = _texts;
+    const { ours, theirs, labels } = texts;
     this._theirs = new CodeEditor.Model({ mimeType: ours.mimeType });
     this._theirs.sharedModel.setSource(theirs);
     this._handlers = [this._handler(ours, false), this._handler(this._theirs, true)];
@@ -67,7 +69,7 @@ export class SideBySide extends Widget {
       parent: this.node,
       collapseUnchanged: { margin: 3, minSize: UNCHANGED_LINES },
       diffConfig: { scanLimit: 2000, timeout: 200 },
-      renderRevertControl: () => this._takeButton()
+      renderRevertControl: () => takeButton(texts.takeLabel)
     });
     const sides = [this._view.a, this._view.b];
     sides.forEach((side, index) => {
@@ -108,21 +110,6 @@ export class SideBySide extends Widget {
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({ 'aria-label': label })
     ];
-  }
-
-  /** The merge view listens for the mouse only. */
-  private _takeButton(): HTMLElement {
-    const button = document.createElement('button');
-    button.className = 'cs3-SideBySide-take';
-    button.textContent = '←';
-    button.title = this._texts.takeLabel;
-    button.setAttribute('aria-label', this._texts.takeLabel);
-    button.addEventListener('click', event => {
-      if (event.detail === 0) {
-        button.dispatchEvent(new MouseEvent('mousedown', { bubbles: true, cancelable: true }));
-      }
-    });
-    return button;
   }
 
   private async _addLanguage(mimeType: string): Promise<void> {
