@@ -95,6 +95,11 @@ def note(doc: Doc[Any], notes: Sequence[Note]) -> None:
                 noted[entry["id"]] = {key: value for key, value in entry.items() if key != "id"}
 
 
+def noted(doc: Doc[Any]) -> list[Note]:
+    """The notes there are, as `note` takes them."""
+    return [{**entry, "id": key} for key, entry in doc.get(NOTES, type=Map).to_py().items() if isinstance(entry, dict)]
+
+
 def decide(doc: Doc[Any], keys: Sequence[str]) -> None:
     """Takes these notes off, if all of them are there: of several who decide at once, one does."""
     noted = doc.get(NOTES, type=Map)

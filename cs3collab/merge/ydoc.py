@@ -197,6 +197,12 @@ class YDocument:
         live.note(self._doc, json.loads(notes))
         return self._changed()
 
+    def noted(self) -> str:
+        """The notes of conflicts there are, as JSON that `note_conflicts` takes."""
+        from cs3collab.merge import live
+
+        return json.dumps(live.noted(self._doc), default=str)
+
     def decide(self, keys: Sequence[str]) -> bytes:
         """Takes the notes of conflicts with these keys off; the update that does it, empty if one of them was gone before."""
         from cs3collab.merge import live

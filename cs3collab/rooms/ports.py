@@ -121,6 +121,9 @@ class Document(Protocol):
     async def note_conflicts(self, notes: str) -> bytes:
         """Notes in the document what people have to decide; the update that does it, empty when it was noted before."""
 
+    async def noted(self) -> str:
+        """What is noted so in the document, as `note_conflicts` takes it."""
+
     async def decide(self, keys: Sequence[str]) -> bytes:
         """Takes such notes off, all of them or none; the update that does it, empty if one of them was gone before."""
 

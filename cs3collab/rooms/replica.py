@@ -385,21 +385,28 @@ class Replica(Room):
         home, _ = await self._upstream.sync(str(self.id), self.lineage, b"")
         copy = takeback.Copy(self.document.kind, home.update, list(self._history), [update for _, update, _ in refused])
         try:
-            merged = await takeback.taking_back(copy, self.document, self._new_document)
+            change = await takeback.taking_back(copy, self.document, self._new_document)
         except EditsRefused as error:
             await self.diverge(error, always_keep=True)
             return
-        if merged is not None and all(seat.user.key in people for seat in self.seats.values() if seat.role is Role.EDITOR):
+        if change is not None and all(seat.user.key in people for seat in self.seats.values() if seat.role is Role.EDITOR):
             await self._not_taken()
             return
-        if merged is not None:
+        if change is not None:
             await self._tell_refused({seat: error for seat, _, error in refused})
-            if merged.update:
-                await self._apply(merged.update)
-                self._remember(merged.update)
-                self.broadcast(None, self.status.position, merged.update, "")
+            if change.update:
+                await self._apply(change.update)
+                self._tell(change.update)
+            async for update in change.notes(self.document):
+                self._tell(update)
         del self._refused[: len(refused)]
         self._resync_later(SETTLE_S)
+
+    def _tell(self, update: bytes) -> None:
+        """Of a change of this copy's own; empty if there was none."""
+        if update:
+            self._remember(update)
+            self.broadcast(None, self.status.position, update, "")
 
     def _when_settled(self) -> None:
         self._resync_later(self._patience_s)

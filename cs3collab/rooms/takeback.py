@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cs3collab.errors import Corrupt, EditsRefused
 from cs3collab.rooms.history import NewDocument
-from cs3collab.rooms.ports import Applied, Document, Merged, Rendered
+from cs3collab.rooms.ports import Applied, Document, Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,24 @@ class Copy:
         return [update for update in self.history if update not in refused]
 
 
-async def taking_back(copy: Copy, live: Document, new_document: NewDocument) -> Merged | None:
-    """The update that takes it out of `live`; None if the home site has it after all.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What takes it out: ``update``, and then of the notes of conflicts ``again`` (JSON) are made and ``undone`` taken off."""
+
+    update: bytes
+    again: str
+    undone: list[str]
+
+    async def notes(self, live: Document) -> AsyncIterator[bytes]:
+        """The updates that do so, each done in `live` when it is given."""
+        if self.again:
+            yield await live.note_conflicts(self.again)
+        for key in self.undone:
+            yield await live.decide([key])
+
+
+async def taking_back(copy: Copy, live: Document, new_document: NewDocument) -> Change | None:
+    """What takes it out of `live`; None if the home site has it after all.
 
     By content, as files are merged: edits that Yjs made to rest on each other cannot be taken apart. Raises `EditsRefused`
     where what others did rests on it, and what the worker raises.
@@ -35,13 +53,15 @@ async def taking_back(copy: Copy, live: Document, new_document: NewDocument) -> 
     if await _known_at_home(copy, new_document):
         return None
     try:
-        with_it, without = await _content(copy, copy.history, new_document), await _content(copy, copy.kept, new_document)
+        with_it, before = await _content(copy, copy.history, new_document)
+        without, after = await _content(copy, copy.kept, new_document)
         merged = await live.merge(with_it.content, without.content, with_it.names)
     except Corrupt as error:
         raise entangled() from error
     if merged.conflicts:
         raise entangled()
-    return merged
+    again = [after[key] for key in after.keys() - before.keys()]
+    return Change(merged.update, json.dumps(again) if again else "", sorted(before.keys() - after.keys()))
 
 
 def entangled() -> EditsRefused:
@@ -56,12 +76,12 @@ async def _known_at_home(copy: Copy, new_document: NewDocument) -> bool:
         return all([await home.apply(update) is Applied.KNOWN for update in copy.refused])
 
 
-async def _content(copy: Copy, updates: Sequence[bytes], new_document: NewDocument) -> Rendered:
-    """Raises `EditsRefused` if some of `updates` wait for what is not among them."""
+async def _content(copy: Copy, updates: Sequence[bytes], new_document: NewDocument) -> tuple[Rendered, dict[str, Any]]:
+    """With its notes of conflicts by their ids. Raises `EditsRefused` if some of `updates` wait for what is not among them."""
     async with _scratch(copy.kind, [copy.home, *updates], new_document) as document:
         if any([await document.apply(update) is Applied.PENDING for update in updates]):
             raise entangled()
-        return await document.render()
+        return await document.render(), {note["id"]: note for note in json.loads(await document.noted())}
 
 
 @contextlib.asynccontextmanager

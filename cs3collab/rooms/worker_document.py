@@ -140,6 +140,9 @@ class WorkerDocument:
     async def note_conflicts(self, notes: str) -> bytes:
         return (await self._call(Op.NOTE_CONFLICTS, text=notes)).data
 
+    async def noted(self) -> str:
+        return (await self._call(Op.NOTED)).text
+
     async def decide(self, keys: Sequence[str]) -> bytes:
         return (await self._call(Op.DECIDE, text=json.dumps(list(keys)))).data
 

@@ -155,6 +155,8 @@ class Server:
                 text = document.digest(request.data)
             case Op.NOTE_CONFLICTS:
                 data = document.note_conflicts(request.text)
+            case Op.NOTED:
+                text = document.noted()
             case Op.DECIDE:
                 data = document.decide(json.loads(request.text))
         return Reply(request.id, request.document, data, text, names=names)

@@ -25,6 +25,7 @@ class Op(enum.StrEnum):
     MARK_SAVED = "mark_saved"
     MERGE = "merge"
     NOTE_CONFLICTS = "note_conflicts"
+    NOTED = "noted"
     DECIDE = "decide"
     DIFFERENCES = "differences"
     DIGEST = "digest"

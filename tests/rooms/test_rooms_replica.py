@@ -10,7 +10,9 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import pycrdt
 import pytest
 from support import links
 from support.links import Person, Proxy, node, relay
@@ -313,6 +315,33 @@ async def test_what_somebody_typed_whose_share_ended_goes_up_in_nobody_elses_nam
     await hub.witness.until(lambda: hub.witness.text() == "goes on")
     await hub.witness_has_all()
     assert b"refused" not in hub.witness.doc.get_update()
+    assert not einstein.closes
+
+
+@pytest.mark.parametrize("words", ["", "refused words"])
+async def test_what_one_decided_who_is_refused_is_undecided_again(here: Site, hub: Hub, words: str) -> None:
+    """Notes of conflicts are no part of the file. marie took one off and made one up, and einstein decided on a third."""
+    einstein, marie = await hub.enter("einstein"), await hub.enter("marie")
+
+    def notes(person: Person) -> Any:
+        return person.doc.get("conflicts", type=pycrdt.Map)
+
+    for key in ("hers", "his"):
+        notes(einstein)[key] = {"cell": "", "kind": "source", "copy": "", "at": 1.5, "who": "", "theirs": "x"}
+    await einstein.ask("durable")
+    await marie.until(lambda: set(notes(marie)) == {"hers", "his"})
+    await hub.cut(einstein, marie)
+    marie.write(words)
+    del notes(marie)["hers"]
+    notes(marie)["made up"] = {"cell": "", "kind": "source"}
+    del notes(einstein)["his"]
+    await einstein.until(lambda: set(notes(einstein)) == {"made up"})
+    await demote_marie(here)
+    hub.proxy.closed = False
+    await einstein.until(lambda: einstein.text() == "" and set(notes(einstein)) == {"hers"})
+    assert notes(einstein).to_py()["hers"]["at"] == 1.5
+    await hub.witness_has_all()
+    await hub.witness.until(lambda: set(notes(hub.witness)) == {"hers"})
     assert not einstein.closes
 
 
