@@ -166,6 +166,9 @@ class Log:
         self._turning: asyncio.Future[None] | None = None
         self._fd: int | None = None
         self._room = 0
+        self._spare: tuple[Path, int] | None = None
+        """A file that is ready to be begun, and its descriptor."""
+        self._closing: asyncio.Future[None] | None = None
         self.file: LogFile | None = None
         self.position = position
         """The last durable position."""
@@ -191,23 +194,57 @@ class Log:
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
 
-    async def retire(self) -> None:
-        """Closes the file behind the batch that is being written, so that the next one begins another."""
+    async def retire(self, *, for_good: bool = False) -> None:
+        """Closes the file behind the batch that is being written, so that the next one begins another. That is made ready
+        before, for its name takes the disk longer than a record; unless nothing more comes. One call at a time.
+        """
+        if self.file is not None and self._spare is None and not for_good:
+            with contextlib.suppress(StoreUnavailable):  # who needs it will be told
+                await self._journal.disk(self._prepare, self.position + 1)
         if self._flusher is None:
-            await self._turn_over()
-            return
-        if self._turning is None:
-            self._turning = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._turning)
+            self._turn_over()
+        else:
+            if self._turning is None:
+                self._turning = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._turning)
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        if for_good and (spare := self._take_spare()):
+            await self._journal.disk(self._discard, *spare)
 
-    async def _turn_over(self) -> None:
-        """Only between batches. Everything is settled before the first await, for a new batch may begin there."""
+    def _turn_over(self) -> None:
+        """Only between batches."""
         fd, self._fd = self._fd, None
         file, self.file = self.file, None
         if file is not None:
             self._retired(file)
         if fd is not None:
-            await self._journal.run(self._close, fd, file.size if file is not None else 0)
+            size = file.size if file is not None else 0
+            self._closing = asyncio.ensure_future(self._journal.disk(self._close, fd, size))
+
+    def _prepare(self, first: int) -> None:
+        """In a thread. The next file will hold nothing before `first`."""
+        files, path = self._journal.files, self._name(first)
+        fd = files.create(path)
+        try:
+            files.resize(fd, files.room)
+            files.sync(fd)
+        except OSError:
+            self._discard(path, fd)
+            raise
+        self._spare = path, fd
+
+    def _take_spare(self) -> tuple[Path, int] | None:
+        if (spare := self._spare) is not None:
+            self._spare = None
+        return spare
+
+    def _discard(self, path: Path, fd: int) -> None:
+        files = self._journal.files
+        with contextlib.suppress(OSError):
+            files.close(fd)
+        with contextlib.suppress(OSError):  # opening removes what has no record
+            files.unlink(path)
 
     def _close(self, fd: int, size: int) -> None:
         files = self._journal.files
@@ -221,13 +258,13 @@ class Log:
             while self._pending:
                 batch, self._pending = self._pending, []
                 try:
-                    await self._journal.run(self._write, batch)
+                    await self._journal.run(self._write, batch, self._take_spare() if self._fd is None else None)
                 except Exception as error:  # noqa: BLE001 - whatever went wrong, none of it may be acknowledged
                     await self._give_up(batch, error)
                 else:
                     self._acknowledge(batch)
                 if self._turning is not None:
-                    await self._turn_over()
+                    self._turn_over()
                     turned, self._turning = self._turning, None
                     turned.set_result(None)
         finally:
@@ -247,14 +284,14 @@ class Log:
             if not done.done():
                 done.set_result(position)
 
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _write(self, batch: list[_Waiting], spare: tuple[Path, int] | None) -> None:
         """In a thread; `drain` before touching what it touches."""
         files = self._journal.files
         if self._fd is None:
             first = batch[0][0]
-            path = self._name(first)
+            path = spare[0] if spare else self._name(first)
             self.file = LogFile(path, first, first - 1, 0, 0)
-            self._fd, self._room = files.create(path), 0
+            self._fd, self._room = (spare[1], files.room) if spare else (files.create(path), 0)
         data = b"".join([data for _, data, _ in batch])
         assert self.file is not None
         if (end := self.file.size + len(data)) > self._room:

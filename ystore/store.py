@@ -327,7 +327,7 @@ class Store:
             self._resetting, old = True, self.lineage
             try:
                 await self._contents.log.drain()
-                await self._contents.log.retire()
+                await self._contents.log.retire(for_good=True)
                 await self._journal.disk(self._place.reset)
             finally:
                 self._resetting = False
@@ -426,7 +426,7 @@ class Store:
                 await self._keeping
         async with self._contents.lock:
             await self._contents.log.drain()
-            await self._contents.log.retire()
+            await self._contents.log.retire(for_good=True)
         self._place.release()
         if self._owns_journal:
             self._journal.close()

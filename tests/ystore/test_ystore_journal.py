@@ -5,8 +5,9 @@ import errno
 from pathlib import Path
 
 import pytest
+from support.ystore_disk import RefusingDisk
 
-from ystore import Journal, Store, StoreClosed, StoreOverloaded, StoreUnavailable
+from ystore import Journal, Store, StoreClosed, StoreOverloaded, StoreUnavailable, record
 from ystore.testing import FaultyFiles, ForgetfulFiles, update
 
 
@@ -117,6 +118,47 @@ async def test_sealing_does_not_wait_for_writers_to_pause(tmp_path: Path) -> Non
         writing = False
         total = sum(await asyncio.gather(*writers))
         assert [r.position async for r in store.records()] == list(range(1, total + 2))
+
+
+def logs(root: Path) -> list[Path]:
+    return list(root.rglob("*.ylog"))
+
+
+async def test_the_next_file_is_ready_before_it_is_needed(tmp_path: Path) -> None:
+    """To make one takes the disk longer than a record, and somebody types."""
+    disk = RefusingDisk()
+    journal = Journal(files=disk)
+    async with await Store.open(tmp_path / "s", journal=journal) as store:
+        for n in range(3):
+            await store.append(update(n))
+            disk.failing = {}
+            async with store._contents.lock:
+                await store._contents.seal()
+            disk.failing = {"create": errno.EMFILE}
+        assert disk.refusals == 0
+        assert len(logs(tmp_path)) == 1, "the one to come"
+        await store.reset()
+        disk.failing = {}
+        await store.append(update(3))
+        assert [r.update async for r in store.records()] == [update(3)]
+    assert [path.stat().st_size for path in logs(tmp_path)] == [len(record.frame(1, "", 0.0, update(3)))]
+    journal.close()
+
+
+@pytest.mark.parametrize("operation", ["create", "resize", "sync"])
+async def test_where_none_can_be_made_ready_the_next_append_makes_one(tmp_path: Path, operation: str) -> None:
+    disk = RefusingDisk()
+    journal = Journal(files=disk)
+    async with await Store.open(tmp_path / "s", journal=journal) as store:
+        await store.append(update(0))
+        disk.failing = {operation: errno.ENOSPC}
+        await store._contents.log.retire()
+        assert disk.refusals
+        disk.failing = {}
+        assert len(logs(tmp_path)) == 1
+        await store.append(update(1))
+        assert [r.position async for r in store.records()] == [1, 2]
+    journal.close()
 
 
 async def test_a_cancelled_append_leaves_the_order_intact(tmp_path: Path) -> None:
