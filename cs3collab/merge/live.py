@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pycrdt import Doc, Map, Text
@@ -46,14 +45,15 @@ def merge_notebook(
     any more; `doc` is then as before.
     """
     if base is None:
-        result = _merge_unrelated(ours, notebook.parse(theirs))
+        after = notebook.parse(theirs)
+        result = _merge_unrelated(ours, after)
     else:
         after, before = notebook.parse_two(theirs, base)
         if not after["cells"] and any(cell["source"] for cell in before["cells"]):
             raise NotANotebook(_EMPTIED)
         result = merge_notebooks(notebook.named(before, names), ours, after)
     revise_to(doc, result.notebook, live=ours, busy=result.changed)
-    return [_note(conflict) for conflict in result.conflicts], result.names
+    return [_note(conflict) for conflict in result.conflicts], () if ids(after["cells"]) else result.names
 
 
 def _merge_unrelated(ours: Notebook, theirs: Notebook) -> MergeResult:
@@ -67,7 +67,7 @@ def _merge_unrelated(ours: Notebook, theirs: Notebook) -> MergeResult:
         if result.notebook == live:
             break
         live = result.notebook
-    return replace(result, names=() if ids(theirs["cells"]) else tuple(cell["id"] for cell in cells))
+    return result
 
 
 def merge_text(doc: Doc[Any], base: bytes | None, theirs: bytes) -> list[Note]:

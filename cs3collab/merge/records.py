@@ -44,7 +44,7 @@ class Conflict:
 class MergeResult:
     """``notebook`` shares values with what was merged. ``changed``: ids of the cells that ours changed or added since base.
 
-    ``names``: ids by which the result knows the cells of theirs, in their order, where theirs has none; else it is empty.
+    ``names``: the ids by which the result knows the cells of theirs, in their order; empty if it has none.
     """
 
     notebook: Notebook

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nbformat.validator import ValidationError
 
 from cs3collab.merge import notebook
-from cs3collab.merge.alignment import Cell, ids
+from cs3collab.merge.alignment import Cell
 from cs3collab.merge.cells import is_edited, merge_cell, without_id
 from cs3collab.merge.numbering import Numbered, number
 from cs3collab.merge.ordering import merge_order
@@ -34,7 +34,7 @@ def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeRe
     merged = {**ours, "metadata": metadata, "nbformat": version[0], "nbformat_minor": version[1], "cells": cells}
     if notebook.has_cell_ids(merged) or any("id" in cell for cell in ours["cells"]):
         merged["cells"] = notebook.with_cell_ids(cells)
-    names = () if ids(theirs["cells"]) else _names_of_theirs(known, dict(zip(order, merged["cells"], strict=False)))
+    names = _names_of_theirs(known, dict(zip(order, merged["cells"], strict=False)))
     if not _is_valid(merged, (ours, theirs)):
         return MergeResult(ours, [Conflict("", Kind.INVALID, base, ours, theirs)], changed, names)
     return MergeResult(merged, conflicts, changed, names)
