@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import links
-from support.links import Person, node
+from support.links import Person, Proxy, node
 from support.notebooks import notebook
 from support.relays import RelayProcess, relay_of
 from support.sites import Site, site
@@ -46,12 +46,15 @@ async def stopped(relay: RelayProcess, number: int) -> None:
 
 
 async def test_a_second_signal_ends_it_at_once_and_nothing_durable_is_lost(here: Site, tmp_path: Path) -> None:
-    async with relay_of(here, tmp_path / "relay", limits=SLOW) as relay:
+    async with (
+        Proxy(f"http://{here.address}") as line,
+        relay_of(here, tmp_path / "relay", limits=SLOW, gateway=line.url.removeprefix("http://")) as relay,
+    ):
         token, target = await links.token(here, "einstein"), await links.target(here, "einstein", "n.ipynb")
         async with node(tmp_path / "node", relay.url, lambda: token) as server, Person(server, target) as person:
             person.write("durable")
             await person.ask("durable")
-            await here.gateway.stop()
+            line.freeze()  # so that the save does not end by itself
             assert relay.process is not None
             relay.process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):

@@ -99,11 +99,12 @@ async def relay_of(
     limits: Mapping[str, float] | None = None,
     service_account: AccountConfig | None = None,
     store_on_cs3: str = "",
+    gateway: str = "",
 ) -> AsyncIterator[RelayProcess]:
-    """The relay of a site, with its files in `folder`."""
+    """The relay of a site, with its files in `folder`. ``gateway`` is another way to the site's."""
     config = RelayConfig(
         site=site.name,
-        gateway=GatewayConfig(site.address),
+        gateway=GatewayConfig(gateway or site.address),
         store=StoreConfig("store", store_on_cs3),
         service_account=service_account,
         relays=dict(relays or {}),
