@@ -33,7 +33,7 @@ demo: setup ## Two sites on this machine, to try it; make demo ARGS="--check" ne
 
 .PHONY: test
 test: setup ## The tests a change needs, Python and TypeScript, in about five minutes
-	$(BIN)/pytest -m "not e2e and not slow and not reva" -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -m "not e2e and not slow and not reva" -n $(WORKERS) --dist worksteal $(ARGS)
 	npm test --silent
 
 .PHONY: test-slow
