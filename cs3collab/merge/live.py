@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pycrdt import Doc, Map, Text
@@ -51,9 +52,18 @@ def merge_notebook(
         after, before = notebook.parse_two(theirs, base)
         if not after["cells"] and any(cell["source"] for cell in before["cells"]):
             raise NotANotebook(_EMPTIED)
-        result = merge_notebooks(notebook.named(before, names), ours, after)
+        known = notebook.named(before, names)
+        result = _never_empty(merge_notebooks(known, ours, after, exact=known is not before), known)
     revise_to(doc, result.notebook, live=ours, busy=result.changed)
     return [_note(conflict) for conflict in result.conflicts], () if ids(after["cells"]) else result.names
+
+
+def _never_empty(result: MergeResult, base: Notebook) -> MergeResult:
+    """The cell that stands in a document without any is none of those of `base` that both sides deleted."""
+    if result.notebook["cells"]:
+        return result
+    cells = notebook.with_cell_ids([notebook.blank_cell()], ids(base["cells"]))
+    return replace(result, notebook={**result.notebook, "cells": cells})
 
 
 def _merge_unrelated(ours: Notebook, theirs: Notebook) -> MergeResult:

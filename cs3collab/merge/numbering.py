@@ -19,7 +19,8 @@ class Numbered:
     theirs: dict[int, Cell]
 
 
-def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -> Numbered:
+def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell], *, exact: bool = False) -> Numbered:
+    """`exact`: between base and ours, ids tell, and nothing else."""
     both_added = (ids(ours) & ids(theirs)) - ids(base)
     pairs = align(base, theirs)
     if any(theirs[j].get("id") in both_added for j in pairs.values()):  # only then, so that it is the same when merged again
@@ -28,7 +29,7 @@ def number(base: Sequence[Cell], ours: Sequence[Cell], theirs: Sequence[Cell]) -
         theirs = named_by(base, theirs, pairs)
         both_added = (ids(ours) & ids(theirs)) - ids(base)
     to_theirs = {j: i for i, j in pairs.items()}
-    to_ours = _numbers_of_ours(base, ours, theirs, to_theirs, both_added)
+    to_ours = _by_id(base, ours) if exact else _numbers_of_ours(base, ours, theirs, to_theirs, both_added)
     our_numbers = [to_ours.get(j, len(base) + j) for j in range(len(ours))]
     added = {j: number for j, number in enumerate(our_numbers) if j not in to_ours}
     nothing_known = not base and not ids(theirs)
@@ -50,6 +51,11 @@ def named_by(old: Sequence[Cell], new: Sequence[Cell], pairs: dict[int, int]) ->
     names |= {j: old[i]["id"] for i, j in pairs.items() if "id" in old[i]}
     cells = [without_id(cell) | ({"id": names[j]} if j in names else {}) for j, cell in enumerate(new)]
     return notebook.with_cell_ids(cells, ids(old))
+
+
+def _by_id(base: Sequence[Cell], ours: Sequence[Cell]) -> dict[int, int]:
+    at = {cell["id"]: i for i, cell in enumerate(base)}
+    return {j: at[cell["id"]] for j, cell in enumerate(ours) if cell.get("id") in at}
 
 
 def _numbers_of_ours(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nbformat.validator import ValidationError
 
 from cs3collab.merge import notebook
-from cs3collab.merge.alignment import Cell
+from cs3collab.merge.alignment import Cell, ids
 from cs3collab.merge.cells import is_edited, merge_cell, without_id
 from cs3collab.merge.numbering import Numbered, number
 from cs3collab.merge.ordering import merge_order
@@ -17,17 +17,19 @@ from cs3collab.merge.values import merge_objects
 __all__ = ["Conflict", "Kind", "MergeResult", "merge_notebooks"]
 
 
-def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook) -> MergeResult:
+def merge_notebooks(base: Notebook, ours: Notebook, theirs: Notebook, *, exact: bool = False) -> MergeResult:
     """What `ours` and `theirs` made of `base`. Cells keep the ids they have in `ours`.
 
     All are of nbformat 4. None of them is changed. The result is valid if all three are. Before nbformat 4.5 base and ours
-    may have ids too: then it is known which cell of these is which, and what is merged again stays.
+    may have ids too: then it is known which cell of these is which, and what is merged again stays. `exact`: ours was made of
+    base by edits that keep ids, so that these alone tell, though not one is left.
     """
     base, ours, theirs = (notebook.joined(nb) for nb in (base, ours, theirs))
-    known = number(*_cells(base, ours, theirs))
+    before, mine, other = _cells(base, ours, theirs)
+    known = number(before, mine, other, exact=exact)
     order, cells, conflicts = _merge_cells(known)
     changed = frozenset(cell["id"] for at, cell in known.ours.items() if "id" in cell and not _equal(known.base.get(at), cell))
-    cells = cells or (ours["cells"] if not base["cells"] else [])
+    cells = cells or (ours["cells"] if not mine else [])
     metadata, clashes = merge_objects(*(nb.get("metadata", {}) for nb in (base, ours, theirs)))
     conflicts += (Conflict("", Kind.METADATA, *clash[1:], path=clash.path) for clash in clashes)
     version = max((nb["nbformat"], nb["nbformat_minor"]) for nb in (ours, theirs))
@@ -44,13 +46,17 @@ def _cells(base: Notebook, ours: Notebook, theirs: Notebook) -> tuple[list[Cell]
     """JupyterLab shows a notebook without cells as one that is blank; whoever adds cells does not add it to them."""
     before, mine, other = base["cells"], ours["cells"], theirs["cells"]
     if not before and [cell.get("id") for cell in mine[:1]] != [cell.get("id") for cell in other[:1]]:
-        mine, other = (cells if len(cells) != 1 or not _is_placeholder(cells[0]) else [] for cells in (mine, other))
+        mine, other = (cells if not _is_placeholder(cells) else [] for cells in (mine, other))
+    elif _is_placeholder(mine) and not _is_placeholder(before) and (named := ids(before)) and mine[0].get("id") not in named:
+        mine = []  # all were deleted
     return before, mine, other
 
 
-def _is_placeholder(cell: Cell) -> bool:
-    metadata = {key: value for key, value in cell.get("metadata", {}).items() if key != "trusted"}
-    return {**without_id(cell), "metadata": metadata} == notebook.blank_cell()
+def _is_placeholder(cells: Sequence[Cell]) -> bool:
+    if len(cells) != 1:
+        return False
+    metadata = {key: value for key, value in cells[0].get("metadata", {}).items() if key != "trusted"}
+    return {**without_id(cells[0]), "metadata": metadata} == notebook.blank_cell()
 
 
 def _merge_cells(known: Numbered) -> tuple[list[int], list[Cell], list[Conflict]]:
