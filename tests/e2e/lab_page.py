@@ -139,6 +139,10 @@ class LabPage:
         await expect(self.panel.locator(".jp-Notebook.jp-mod-editMode")).to_have_count(1)
         await self.page.keyboard.type(text, delay=KEY_MS)
 
+    async def type_at_once(self, text: str) -> None:
+        """So that JupyterLab's complaint about its server, should it come now, takes no key of it."""
+        await self.page.keyboard.insert_text(text)
+
     async def focus(self, word: str, key: str) -> None:
         """Puts the cursor into the cell that has `word`, then presses `key`."""
         cell = await self.show(word)

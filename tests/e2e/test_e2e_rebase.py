@@ -49,10 +49,6 @@ class Desk:
         await self.server.kill()
         await expect(self.page.status).to_contain_text("Offline")
 
-    async def type_at_once(self, text: str) -> None:
-        """So that JupyterLab's complaint, should it come now, takes no key of it."""
-        await self.page.page.keyboard.insert_text(text)
-
     async def back_without_store(self) -> None:
         """The store is lost with everything in it, here and on CS3; who the authority is stays."""
         await asyncio.to_thread(shutil.rmtree, self.server.folder / "store" / "rooms")
@@ -113,7 +109,7 @@ async def test_what_was_typed_offline_comes_into_a_document_that_the_server_star
     await page.save()
     await desk.away()
     await page.focus("kept", "End")
-    await desk.type_at_once("  # typed offline")
+    await desk.page.type_at_once("  # typed offline")
     await page.add_cell("new = 'offline'")
     desk.file.write_bytes(desk.file.read_bytes().replace(b"92", b"93"))
     await desk.back_without_store()
@@ -143,7 +139,7 @@ async def test_where_the_file_was_changed_too_people_are_told_and_can_compare(de
     await page.save()
     await desk.away()
     await page.focus("counts = ", "End")
-    await desk.type_at_once("  # mine")
+    await desk.page.type_at_once("  # mine")
     theirs = "counts = [2, 7, 18, 28]"
     desk.file.write_bytes(desk.file.read_bytes().replace(LINE.encode(), theirs.encode()))
     await desk.back_without_store()
@@ -185,7 +181,7 @@ async def refused(desk: Desk) -> Locator:
     await desk.page.save()
     await desk.away()
     await desk.page.focus("kept", "End")
-    await desk.type_at_once("  # typed offline")
+    await desk.page.type_at_once("  # typed offline")
     await let(desk, Role.VIEWER)
     await desk.back_without_store()
     asked = desk.page.dialogs.filter(has_text="could not be brought in")
@@ -237,7 +233,7 @@ async def test_a_text_file_is_brought_in_by_line_and_shown_where_it_was(desk: De
     await desk.away()
     await lines.nth(2).click()
     await page.page.keyboard.press("End")
-    await desk.type_at_once("  # typed offline")
+    await desk.page.type_at_once("  # typed offline")
     file.write_text("x = 10\n" + file.read_text().partition("\n")[2])
     await desk.back_without_store()
 
