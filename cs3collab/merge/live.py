@@ -41,9 +41,9 @@ def merge_notebook(
 ) -> tuple[list[Note], tuple[str, ...]]:
     """Brings into `doc`, which says `ours`, what changed from `base` to `theirs`. Without a base that is what `ours` lacks.
 
-    `names` are the ids that the cells of `base` had in `doc`, where the file does not tell. Returns what conflicts, where `doc`
-    says what it said, and likewise the ids of the cells of `theirs`. Raises `NotANotebook` for a file that holds none, or none
-    any more; `doc` is then as before.
+    `names` are the ids that the cells of `base` had in `doc`, if that is known. Returns what conflicts, where `doc` says what
+    it said, and likewise the ids of the cells of `theirs`; none if the file has others. Raises `NotANotebook` for a file that
+    holds no notebook, or none any more; `doc` is then as before.
     """
     if base is None:
         after = notebook.parse(theirs)
@@ -55,7 +55,12 @@ def merge_notebook(
         known = notebook.named(before, names)
         result = _never_empty(merge_notebooks(known, ours, after, exact=known is not before), known)
     revise_to(doc, result.notebook, live=ours, busy=result.changed)
-    return [_note(conflict) for conflict in result.conflicts], () if ids(after["cells"]) else result.names
+    return [_note(conflict) for conflict in result.conflicts], _names(after, result)
+
+
+def _names(theirs: Notebook, result: MergeResult) -> tuple[str, ...]:
+    own = tuple(cell.get("id") for cell in theirs["cells"])
+    return result.names if not ids(theirs["cells"]) or result.names == own else ()
 
 
 def _never_empty(result: MergeResult, base: Notebook) -> MergeResult:

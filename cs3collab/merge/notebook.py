@@ -167,7 +167,11 @@ def named(nb: Notebook, names: Sequence[str]) -> Notebook:
     """`nb` with these ids of its cells, as far as they can be; `nb` itself where they are not as many."""
     if not names or len(names) != len(nb["cells"]):
         return nb
-    return {**nb, "cells": with_cell_ids([{**cell, "id": name} for cell, name in zip(nb["cells"], names, strict=True)])}
+    return {**nb, "cells": with_cell_ids([_named(*each) for each in zip(nb["cells"], names, strict=True)])}
+
+
+def _named(cell: Notebook, name: str) -> Notebook:
+    return cell if cell.get("id") == name else {**cell, "id": name}
 
 
 def has_cell_ids(nb: Notebook) -> bool:

@@ -105,14 +105,12 @@ class YDocument:
         return content, notebook.digest(nb)
 
     def names(self) -> list[str]:
-        """The ids of the cells of what `render` gives, where the file does not have them: before nbformat 4.5."""
+        """The ids of the cells of what `render` gives; before nbformat 4.5 the file does not have them."""
         if self.kind == "file":
             return []
         from cs3collab.merge import notebook
 
         with self._doc.transaction():
-            if notebook.has_cell_ids(self._doc.get("meta", type=Map).to_py() or {}):
-                return []
             ids = [{"id": cell.get("id")} for cell in self._doc.get("cells", type=Array)]
         return [cell["id"] for cell in notebook.with_cell_ids(ids)]
 

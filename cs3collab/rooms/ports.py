@@ -67,7 +67,7 @@ class Applied(enum.Enum):
 class Rendered:
     """A document as the file would hold it. Equal digests mean equal notebooks, whatever the formatting.
 
-    ``names``: the ids of its cells, in order, where the file does not have them (before nbformat 4.5); else it is empty.
+    ``names``: the ids of its cells, in order; of a text there are none. Before nbformat 4.5 the file does not have them.
     """
 
     content: bytes
