@@ -144,7 +144,7 @@ class _Nursery:
         """In a fork of this process, which gets one of its own."""
         if self._process is not None:
             self._process.returncode = 0  # nothing to be waited for here
-        self.__init__()  # type: ignore[misc]
+        self._lock, self._process, self._control = threading.Lock(), None, None
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
